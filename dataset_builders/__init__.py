@@ -1,0 +1,1 @@
+"""Archives and atlases into records and pairs; labels and folds."""

@@ -1,0 +1,1 @@
+"""Figures and captions out of atlas PDFs."""

@@ -1,0 +1,1 @@
+"""Synthetic breasts, their captions, DICOMs, tables and atlas PDFs. Nothing here is a real patient."""

@@ -1,0 +1,1 @@
+"""The MAM-CLIP model: flat files that travel with a checkpoint."""

@@ -1,0 +1,1 @@
+"""From files to pixels to tensors: flat files that travel with a checkpoint."""
