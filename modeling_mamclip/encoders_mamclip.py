@@ -1,0 +1,117 @@
+"""The two encoders: a timm trunk for images, a BERT-like transformer for captions, each with its
+projection."""
+
+import inspect
+
+import timm
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_MAPPING
+
+
+def create_trunk(config: PreTrainedConfig) -> nn.Module:
+    """timm's architecture without its classifier, with random weights. `config` is a MamClipVisionConfig."""
+    arguments = dict(config.model_args)
+    if timm.get_pretrained_cfg(config.architecture).fixed_input_size:
+        arguments.setdefault("img_size", tuple(config.image_size))
+    try:
+        trunk = timm.create_model(
+            config.architecture, pretrained=False, num_classes=0, in_chans=config.num_channels, **arguments
+        )
+    except TypeError as error:
+        raise ValueError(
+            f"timm's {config.architecture} does not take the model_args {config.model_args}: {error}"
+        ) from error
+    return _keep_initialisation(trunk)
+
+
+def _keep_initialisation(trunk: nn.Module) -> nn.Module:
+    """Mark timm's own initialisation as done, so that transformers' post_init leaves it alone.
+
+    On the meta device there is nothing to keep: from_pretrained fills the tensors, and initialises missing
+    ones.
+    """
+    if not any(tensor.is_meta for tensor in trunk.state_dict().values()):
+        for module in trunk.modules():
+            module._is_hf_initialized = True
+    return trunk
+
+
+class MamClipVisionEncoder(nn.Module):
+    """Φ_vis: a timm trunk, pooled, and a linear projection (with bias) into the common space."""
+
+    def __init__(self, config: PreTrainedConfig, projection_dim: int):
+        super().__init__()
+        self.architecture = config.architecture
+        self.num_channels = config.num_channels
+        self.trunk = create_trunk(config)
+        self.width = getattr(self.trunk, "head_hidden_size", self.trunk.num_features)
+        self.projection = nn.Linear(self.width, projection_dim)
+
+    def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """pixel_values (B, C, H, W) float → last feature map as timm gives it, pooled (B, F), projected (B,
+        P)."""
+        self._check(pixel_values)
+        features = self.trunk.forward_features(pixel_values.to(self.projection.weight.dtype))
+        pooled = self.trunk.forward_head(features)
+        return features, pooled, self.projection(pooled)
+
+    def _check(self, pixel_values: Tensor) -> None:
+        if pixel_values.ndim != 4 or pixel_values.shape[1] != self.num_channels:
+            raise ValueError(
+                f"pixel_values has the shape {tuple(pixel_values.shape)}, but (batch, "
+                f"{self.num_channels}, height, width) is expected; the image processor makes it."
+            )
+        if not pixel_values.is_floating_point():
+            raise ValueError(
+                f"pixel_values is {pixel_values.dtype}, but floats in [0, 1] are expected; "
+                "the image processor makes them."
+            )
+
+    @property
+    def gradient_checkpointing(self) -> bool:
+        """Whether activations are recomputed in the backward pass; transformers sets it on every module that
+        has it."""
+        return getattr(self, "_checkpointing", False)
+
+    @gradient_checkpointing.setter
+    def gradient_checkpointing(self, enable: bool) -> None:
+        try:
+            self.trunk.set_grad_checkpointing(enable)
+        except (AssertionError, AttributeError) as error:
+            if enable:
+                raise ValueError(f"timm's {self.architecture} has no gradient checkpointing.") from error
+        self._checkpointing = enable
+
+
+class MamClipTextEncoder(nn.Module):
+    """Φ_text: a BERT-like encoder, and a linear projection (without bias) of the state at [CLS], its first
+    token."""
+
+    def __init__(self, config: PreTrainedConfig, projection_dim: int):
+        super().__init__()
+        self.encoder = AutoModel.from_config(config, **_without_pooler(config))
+        self.projection = nn.Linear(config.hidden_size, projection_dim, bias=False)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """input_ids (B, T); attention_mask (B, T), or None to attend to all → states (B, T, D), projected (B,
+        P)."""
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return states, self.projection(states[:, 0])
+
+
+def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
+    """The argument that leaves out BERT's pooler, where the model has one: it would be trained for
+    nothing."""
+    if type(config) not in MODEL_MAPPING:
+        raise ValueError(
+            f"text_config of type {type(config).__name__} has no encoder in transformers' AutoModel."
+        )
+    parameters = inspect.signature(MODEL_MAPPING[type(config)].__init__).parameters
+    return {"add_pooling_layer": False} if "add_pooling_layer" in parameters else {}
+
+
+def pad_to(input_ids: Tensor, length: int, value: int) -> Tensor:
+    """input_ids (B, T ≤ length) → (B, length), filled with `value` on the right."""
+    return torch.nn.functional.pad(input_ids, (0, length - input_ids.shape[1]), value=value)

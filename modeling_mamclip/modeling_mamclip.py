@@ -1,0 +1,313 @@
+"""MAM-CLIP: aligned image and caption encoders, their pretraining, and BI-RADS and density classification.
+
+One checkpoint holds every part under its own prefix, and each class loads the parts that it has:
+
+    vision_model.*  text_model.*  logit_scale        the aligned pair (MamClipModel, MamClipVisionModel)
+    fusion.*  mlm_head.*                             for masked language modelling (MamClipForPreTraining)
+    birads_head.*  density_head.*                    the classifier (MamClipForImageClassification)
+    classifier_vision_model.*                        its own encoder, when it does not share the aligned one
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel, initialization
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.utils import can_return_tuple
+
+from .configuration_mamclip import MamClipConfig
+from .encoders_mamclip import MamClipTextEncoder, MamClipVisionEncoder, pad_to
+from .fusion_mamclip import FusionTransformer
+from .losses_mamclip import IGNORED, bounded, contrastive_loss, known_cross_entropy
+from .outputs_mamclip import (
+    MamClipForPreTrainingOutput,
+    MamClipImageClassifierOutput,
+    MamClipOutput,
+    MamClipVisionOutput,
+)
+
+PARTS = (
+    "vision_model",
+    "text_model",
+    "logit_scale",
+    "fusion",
+    "mlm_head",
+    "birads_head",
+    "density_head",
+    "classifier_vision_model",
+)
+
+
+class MamClipPreTrainedModel(PreTrainedModel):
+    """What all MAM-CLIP models share: initialisation, loading just their own parts, gradient
+    checkpointing."""
+
+    config_class = MamClipConfig
+    base_model_prefix = "mamclip"
+    main_input_name = "pixel_values"
+    input_modalities = ("image", "text")
+    supports_gradient_checkpointing = True
+    # The losses are means over a batch: Trainer must not take them for sums that it has to divide.
+    accepts_loss_kwargs = False
+    _supports_sdpa = True
+    _no_split_modules = ["MamClipVisionEncoder", "FusionBlock"]
+
+    def __init__(self, config: MamClipConfig):
+        config.validate()  # also what was assigned after the configuration was made
+        super().__init__(config)
+
+    def post_init(self) -> None:
+        """Finish a model's construction: the parts that it lacks may be in a checkpoint without a warning."""
+        absent = [part for part in PARTS if not hasattr(self, part)]
+        self._keys_to_ignore_on_load_unexpected = [rf"^{part}(\.|$)" for part in absent]
+        super().post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, FusionTransformer):
+            initialization.normal_(module.image_token, std=0.02)
+        if getattr(module, "logit_scale", None) is not None:
+            initialization.constant_(module.logit_scale, self.config.logit_scale_init_value)
+        if hasattr(module, "init_non_persistent_buffers"):  # timm's tables that checkpoints leave out
+            module.init_non_persistent_buffers()
+
+    def _new_vision_encoder(self) -> MamClipVisionEncoder:
+        return MamClipVisionEncoder(self.config.vision_config, self.config.projection_dim)
+
+
+class MamClipAlignedModel(MamClipPreTrainedModel):
+    """Both encoders and the temperature; the common part of MamClipModel and MamClipForPreTraining."""
+
+    def __init__(self, config: MamClipConfig):
+        super().__init__(config)
+        self.vision_model = self._new_vision_encoder()
+        self.text_model = MamClipTextEncoder(config.text_config, config.projection_dim)
+        self.logit_scale = nn.Parameter(
+            torch.tensor(float(config.logit_scale_init_value)), requires_grad=config.learn_temperature
+        )
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.text_model.encoder.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.text_model.encoder.set_input_embeddings(value)
+
+    @can_return_tuple
+    def get_image_features(self, pixel_values: Tensor) -> BaseModelOutputWithPooling:
+        """pixel_values (B, C, H, W), floats in [0, 1] → `pooler_output` (B, P): projected features, not
+        normalised."""
+        states, _, projected = self.vision_model(pixel_values)
+        return BaseModelOutputWithPooling(last_hidden_state=states, pooler_output=projected)
+
+    @can_return_tuple
+    def get_text_features(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> BaseModelOutputWithPooling:
+        """input_ids (B, T) → `pooler_output` (B, P): projected features, not normalised. Needs no image.
+
+        attention_mask (B, T): 0 for padding; None: all tokens that are not the padding token.
+        token_type_ids are accepted, because BERT's tokenizers make them, and not used: a caption is one
+        segment.
+        """
+        input_ids, mask = self._prepare_text(input_ids, attention_mask)
+        states, projected = self.text_model(input_ids, mask)
+        return BaseModelOutputWithPooling(last_hidden_state=states, pooler_output=projected)
+
+    def _prepare_text(self, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Token ids and mask as the encoder is to see them: padding masked, or, as published, filled up and
+        attended to."""
+        longest, pad = self.config.context_length, getattr(self.config.text_config, "pad_token_id", None)
+        if input_ids.shape[1] > longest:
+            raise ValueError(
+                f"a caption has {input_ids.shape[1]} tokens, but the model's context_length is {longest}; "
+                f"tokenize with truncation=True, max_length={longest}."
+            )
+        if self.config.attend_to_padding:
+            return pad_to(input_ids, longest, pad or 0), None
+        if attention_mask is None and pad is not None:
+            attention_mask = (input_ids != pad).long()
+        return input_ids, attention_mask
+
+    def _scale(self) -> Tensor:
+        """exp(logit_scale) as a float32 scalar, at most `logit_scale_max`: the inverse temperature."""
+        scale = self.logit_scale.float()
+        if not self.config.learn_temperature:
+            scale = scale.detach()
+        if self.config.logit_scale_max is not None:
+            scale = bounded(scale, math.log(self.config.logit_scale_max))
+        return scale.exp()
+
+    def _logits_per_image(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
+        """(images, P) and (captions, P), both of length 1 → (images, captions) float32."""
+        return self._scale() * (image_embeds @ text_embeds.T).float()
+
+    def _contrastive_loss(self, logits_per_image: Tensor, caption_ids: Tensor | None) -> Tensor:
+        images, captions = logits_per_image.shape
+        if images != captions:
+            raise ValueError(f"the loss needs pairs, but {images} images and {captions} captions were given.")
+        return contrastive_loss(logits_per_image, caption_ids, self.config.contrastive_reduction)
+
+
+class MamClipModel(MamClipAlignedModel):
+    """The aligned vision-language model: embeddings of mammograms and captions in one space."""
+
+    def __init__(self, config: MamClipConfig):
+        super().__init__(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        caption_ids: Tensor | None = None,
+        return_loss: bool | None = None,
+        token_type_ids: Tensor | None = None,
+    ) -> MamClipOutput:
+        """Embed captions, images or both, and compare them.
+
+        input_ids (captions, T), attention_mask (captions, T): see `get_text_features`.
+        pixel_values (images, C, H, W): floats in [0, 1]. One of the two may be missing; then so are the
+            logits.
+        caption_ids (B,): with return_loss=True, pairs with one id are not each other's negatives.
+        """
+        if input_ids is None and pixel_values is None:
+            raise ValueError("MamClipModel needs input_ids, pixel_values or both, but got neither.")
+        if return_loss and (input_ids is None or pixel_values is None):
+            raise ValueError("return_loss=True needs both input_ids and pixel_values.")
+        output = MamClipOutput()
+        if input_ids is not None:
+            features = self.get_text_features(input_ids, attention_mask, return_dict=True).pooler_output
+            output.text_embeds = F.normalize(features, dim=-1)
+        if pixel_values is not None:
+            features = self.get_image_features(pixel_values, return_dict=True).pooler_output
+            output.image_embeds = F.normalize(features, dim=-1)
+        if input_ids is not None and pixel_values is not None:
+            output.logits_per_image = self._logits_per_image(output.image_embeds, output.text_embeds)
+            output.logits_per_text = output.logits_per_image.T
+        if return_loss:
+            output.loss = self._contrastive_loss(output.logits_per_image, caption_ids)
+        return output
+
+
+class MamClipForPreTraining(MamClipAlignedModel):
+    """Contrastive alignment and image-conditioned masked language modelling (paper, section 2.1)."""
+
+    def __init__(self, config: MamClipConfig):
+        super().__init__(config)
+        if config.mlm_weight > 0:
+            width = config.text_config.hidden_size
+            self.fusion = FusionTransformer(
+                width, config.projection_dim, config.fusion_layers, config.fusion_heads
+            )
+            self.mlm_head = nn.Linear(width, config.mlm_width, bias=False)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor,
+        pixel_values: Tensor,
+        attention_mask: Tensor | None = None,
+        mlm_labels: Tensor | None = None,
+        caption_ids: Tensor | None = None,
+        return_loss: bool = True,
+        token_type_ids: Tensor | None = None,
+    ) -> MamClipForPreTrainingOutput:
+        """One training step's outputs for B pairs.
+
+        input_ids (B, T): captions, with tokens masked where mlm_labels has a label; the same pass gives the
+            caption's embedding. attention_mask (B, T) and token_type_ids: see `get_text_features`.
+        pixel_values (B, C, H, W): floats in [0, 1].
+        mlm_labels (B, T): the right token at positions that count, -100 elsewhere. None: no masked-language
+            loss.
+        caption_ids (B,): pairs with one id share their caption and are not each other's negatives. The
+            negatives are
+            those of this batch alone: neither other processes nor accumulated batches add any.
+        """
+        input_ids, mask = self._prepare_text(input_ids, attention_mask)
+        token_states, text_features = self.text_model(input_ids, mask)
+        text_embeds = F.normalize(text_features, dim=-1)
+        image_embeds = F.normalize(self.vision_model(pixel_values)[2], dim=-1)
+        output = MamClipForPreTrainingOutput(image_embeds=image_embeds, text_embeds=text_embeds)
+        if mlm_labels is not None and self.config.mlm_weight > 0:
+            labels = pad_to(mlm_labels, input_ids.shape[1], IGNORED)
+            states = self.fusion(token_states, image_embeds, mask)
+            counted = labels != IGNORED
+            output.mlm_logits = self.mlm_head(states[counted])  # (M, V)
+            output.mlm_loss = known_cross_entropy(output.mlm_logits, labels[counted])
+        if return_loss:
+            logits = self._logits_per_image(image_embeds, text_embeds)
+            output.contrastive_loss = self._contrastive_loss(logits, caption_ids)
+            output.loss = output.contrastive_loss
+            if output.mlm_loss is not None:
+                output.loss = output.loss + self.config.mlm_weight * output.mlm_loss
+        return output
+
+
+class MamClipForImageClassification(MamClipPreTrainedModel):
+    """BI-RADS and density of one view, from the projected image features (not normalised)."""
+
+    input_modalities = ("image",)
+
+    def __init__(self, config: MamClipConfig):
+        super().__init__(config)
+        own = config.classifier_encoder == "own"
+        setattr(self, "classifier_vision_model" if own else "vision_model", self._new_vision_encoder())
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.birads_head = nn.Linear(config.projection_dim, config.num_labels)
+        self.density_head = nn.Linear(config.projection_dim, len(config.density_labels))
+        self.post_init()
+
+    @property
+    def encoder(self) -> MamClipVisionEncoder:
+        """The vision encoder under the heads, whichever prefix it has."""
+        return self.classifier_vision_model if self.config.classifier_encoder == "own" else self.vision_model
+
+    @can_return_tuple
+    def forward(
+        self, pixel_values: Tensor, labels: Tensor | None = None, density_labels: Tensor | None = None
+    ) -> MamClipImageClassifierOutput:
+        """Logits for B images, and the loss over the labels that are known.
+
+        pixel_values (B, C, H, W): floats in [0, 1]. labels (B,): indices into `config.id2label`;
+        density_labels (B,): indices into `config.density_labels`; -100 where unknown. loss = CE(BI-RADS) +
+        CE(density), each a mean over its known labels; without any it is 0 and has a gradient of 0.
+        """
+        features = self.dropout(self.encoder(pixel_values)[2])
+        logits, density_logits = self.birads_head(features), self.density_head(features)
+        pairs = [(logits, labels), (density_logits, density_labels)]
+        losses = [known_cross_entropy(scores, known) for scores, known in pairs if known is not None]
+        loss = torch.stack(losses).sum() if losses else None
+        return MamClipImageClassifierOutput(loss=loss, logits=logits, density_logits=density_logits)
+
+
+class MamClipVisionModel(MamClipPreTrainedModel):
+    """The aligned vision encoder alone."""
+
+    input_modalities = ("image",)
+
+    def __init__(self, config: MamClipConfig):
+        super().__init__(config)
+        self.vision_model = self._new_vision_encoder()
+        self.post_init()
+
+    @can_return_tuple
+    def forward(self, pixel_values: Tensor) -> MamClipVisionOutput:
+        """pixel_values (B, C, H, W), floats in [0, 1] → feature map, pooled features, normalised
+        embedding."""
+        states, pooled, projected = self.vision_model(pixel_values)
+        return MamClipVisionOutput(states, pooled, F.normalize(projected, dim=-1))
+
+
+__all__ = [
+    "MamClipForImageClassification",
+    "MamClipForPreTraining",
+    "MamClipModel",
+    "MamClipPreTrainedModel",
+    "MamClipVisionModel",
+]
