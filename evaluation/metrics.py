@@ -119,7 +119,7 @@ def patient_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> list[float]:
-    """Percentile bootstrap [low, high] of macro F1; patients are drawn, so a patient's views stay together."""
+    """Percentile bootstrap [low, high] of macro F1; patients are drawn, so their views stay together."""
     if len(patient_ids) != len(labels):
         raise ValueError(
             f"{len(labels)} labels but {len(patient_ids)} patient ids: every label needs one patient."

@@ -104,8 +104,8 @@ def _check_one_text_each(texts: np.ndarray, caption_of: np.ndarray, first: np.nd
     if different.size:
         row = int(different[0])
         raise ValueError(
-            f"text_embeds[{row}] and text_embeds[{int(first[caption_of[row]])}] share caption id {ids[row]!r} "
-            "but are different texts: expected one caption for one id, embedded in eval mode."
+            f"text_embeds[{row}] and text_embeds[{int(first[caption_of[row]])}] share caption id "
+            f"{ids[row]!r} but are different texts: expected one caption for one id, embedded in eval mode."
         )
 
 
