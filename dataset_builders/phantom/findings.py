@@ -1,4 +1,4 @@
-"""Findings of a phantom breast, in the words of the BI-RADS lexicon, and the rules that give a class its findings.
+"""Findings of a phantom breast in the BI-RADS lexicon's words, and the rules that give a class its findings.
 
 The rules overlap on purpose, as readers do: a spiculated mass is mostly category 5 but now and then 4, a
 circumscribed one of equal density mostly 3 but now and then 2, and so on.
@@ -112,11 +112,8 @@ def _benign_mass(rng: np.random.Generator) -> Finding:
 
 
 def _benign_calcifications(rng: np.random.Generator) -> Finding:
-    morphology = str(
-        rng.choice(
-            ("coarse/popcorn-like", "rim", "round", "vascular", "punctate"), p=(0.35, 0.2, 0.25, 0.15, 0.05)
-        )
-    )
+    morphologies = ("coarse/popcorn-like", "rim", "round", "vascular", "punctate")
+    morphology = str(rng.choice(morphologies, p=(0.35, 0.2, 0.25, 0.15, 0.05)))
     if morphology == "coarse/popcorn-like":
         return _calcifications(rng, (10, 20), (morphology,), ("grouped",), birads=2)
     if morphology == "rim":
