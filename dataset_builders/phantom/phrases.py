@@ -89,14 +89,14 @@ DENSITY_NOUN = {
     "C": (
         "heterogeneously dense [tissue|breast tissue|parenchyma|fibroglandular tissue|glandular tissue]"
         "[, which may obscure small masses|, which could hide a small mass|, which limits sensitivity|]",
-        "[a|a largely|a mostly] heterogeneously dense [parenchymal pattern|breast "
+        "[a|an overall] heterogeneously dense [parenchymal pattern|breast "
         "pattern|pattern|background|glandular pattern]",
     ),
     "D": (
         "extremely dense [tissue|breast tissue|parenchyma|fibroglandular tissue|glandular tissue]"
         "[, which lowers the sensitivity of mammography|, which can hide a lesion|, which limits "
         "evaluation|]",
-        "[an|an overall|an obviously] extremely dense [parenchymal pattern|breast pattern|pattern|background]",
+        "[an|an overall] extremely dense [parenchymal pattern|breast pattern|pattern|background]",
     ),
 }
 
