@@ -58,7 +58,9 @@ def test_travelling_files_are_flat_and_import_each_other_the_one_way_that_remote
         assert path.parent == ROOT / room, f"{path.relative_to(ROOT)} lies in a sub-package"
         for level, name in imported_modules(path):
             if level:
-                assert level == 1 and name and "." not in name, f"{path.name}: from {'.' * level}{name} import …"
+                assert level == 1 and name and "." not in name, (
+                    f"{path.name}: from {'.' * level}{name} import …"
+                )
             else:
                 assert name.split(".")[0] not in ROOMS, f"{path.name} imports {name} by its package name"
 
@@ -80,5 +82,7 @@ def test_there_are_no_circles_between_modules():
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         names = [f"{package}.{name}" if level else name for level, name in imported_modules(path)]
         is_package = path.name == "__init__.py"
-        graph[module] = {n for n in names if n in files and n != module and not (n == package and not is_package)}
+        graph[module] = {
+            n for n in names if n in files and n != module and not (n == package and not is_package)
+        }
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle

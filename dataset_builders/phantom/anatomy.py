@@ -1,7 +1,8 @@
 """Where things are in one view of a phantom breast: outline, nipple, pectoral muscle, findings. All in mm.
 
-Coordinates of a left breast: x = 0 at the chest wall (the image's left border), growing towards the nipple; y = 0 at
-the upper border. A CC view has the outer side on top, an MLO view the axilla. Right breasts are mirrored at the end.
+Coordinates of a left breast: x = 0 at the chest wall (the image's left border), growing towards the nipple;
+y = 0 at the upper border. A CC view has the outer side on top, an MLO view the axilla. A right breast is
+mirrored when it is rendered.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ class Outline:
         """x of the skin at height y; −20 where there is no breast."""
         y = np.asarray(y, dtype=np.float64)
         x = np.where(y < self.nipple_y, self._upper_skin(y), self._lower_skin(y))
-        bump = np.exp(-0.5 * ((y - self.nipple_y) / (0.27 * self.nipple_size)) ** 2)
-        return x + 0.42 * self.nipple_size * bump
+        bump = np.exp(-(((y - self.nipple_y) / (0.45 * self.nipple_size)) ** 4))
+        return x + 0.4 * self.nipple_size * bump
 
     def _upper_skin(self, y: np.ndarray) -> np.ndarray:
         u = np.clip((self.nipple_y - y) / self.upper, 0, None)
@@ -51,7 +52,10 @@ class Outline:
     def _lower_skin(self, y: np.ndarray) -> np.ndarray:
         u = np.clip((y - self.nipple_y) / self.lower, 0, None)
         breast = _superellipse(u, self.reach, self.roundness)
-        return breast if self.view == "CC" else np.logaddexp(breast / 3, self.abdomen / 3) * 3
+        if self.view == "CC":
+            return breast
+        below = self.abdomen + 9 * np.clip(u - 0.85, 0, 0.5)
+        return np.logaddexp(breast / 3, below / 3) * 3
 
     def pectoral_x(self, y: np.ndarray) -> np.ndarray:
         """x of the pectoral muscle's edge at height y, 0 or less where there is none."""

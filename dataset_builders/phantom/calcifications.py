@@ -86,7 +86,7 @@ def _places(finding: Finding, ducts: float, count: int, rng: np.random.Generator
 
 
 def _round(x, y, ducts, rng) -> list[Particle]:
-    return [(x, y, rng.uniform(0.6, 1.1), 0.6)]
+    return [(x, y, rng.uniform(0.45, 0.95), rng.uniform(0.45, 0.65))]
 
 
 def _punctate(x, y, ducts, rng) -> list[Particle]:
@@ -114,7 +114,7 @@ def _irregular(x, y, radius, brightness, rng) -> list[Particle]:
 
 
 def _coarse(x, y, ducts, rng) -> list[Particle]:
-    return _irregular(x, y, rng.uniform(0.6, 1.0), rng.uniform(0.4, 0.65), rng)
+    return _irregular(x, y, rng.uniform(0.45, 0.85), rng.uniform(0.4, 0.65), rng)
 
 
 def _pleomorphic(x, y, ducts, rng) -> list[Particle]:
@@ -134,9 +134,11 @@ def _fine_linear(x, y, ducts, rng) -> list[Particle]:
 
 def _popcorn(size: float, rng: np.random.Generator) -> list[Particle]:
     """One coarse lump of many lobes, as of an involuting fibroadenoma."""
-    offsets = rng.normal(0, 0.17 * size, (int(rng.integers(9, 15)), 2))
-    offsets *= np.minimum(1, 0.4 * size / np.hypot(*offsets.T))[:, None]
-    return [(x, y, size * rng.uniform(0.06, 0.14), rng.uniform(0.4, 0.65)) for x, y in offsets]
+    count = int(rng.integers(14, 22))
+    angle, radius = rng.uniform(0, 2 * np.pi, count), 0.36 * size * np.sqrt(rng.random(count))
+    flat = rng.uniform(0.65, 1)
+    lobes = [(r * np.cos(a), flat * r * np.sin(a)) for a, r in zip(angle, radius, strict=True)]
+    return [(x, y, size * rng.uniform(0.08, 0.15), rng.uniform(0.35, 0.65)) for x, y in lobes]
 
 
 def _vessel(length: float, angle: float, rng: np.random.Generator) -> list[Particle]:

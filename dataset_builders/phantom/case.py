@@ -14,7 +14,7 @@ BIRADS = (0, 1, 2, 3, 4, 5, 6)
 BIRADS_MIX = (0.17, 0.28, 0.21, 0.03, 0.16, 0.13, 0.02)
 SEVERITY = (1, 2, 3, 0, 4, 5, 6)  # from the most harmless to the worst assessment
 DENSITIES = ("A", "B", "C", "D")
-GLANDULAR_RANGE = {"A": (0.03, 0.10), "B": (0.16, 0.30), "C": (0.38, 0.56), "D": (0.68, 0.88)}
+GLANDULAR_RANGE = {"A": (0.01, 0.06), "B": (0.12, 0.24), "C": (0.36, 0.54), "D": (0.70, 0.90)}
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,6 @@ class Anatomy:
     glandular_fraction: float  # of the breast's volume
     upper_outer_bias: float  # how much more gland the upper outer quadrant has, 0 = evenly spread
     thickness: float  # compressed
-    calcified_background: int  # number of scattered single benign calcifications per breast
 
 
 @dataclass(frozen=True)
@@ -121,5 +120,4 @@ def _draw_anatomy(rng: np.random.Generator, density: str, age: int) -> Anatomy:
         glandular_fraction=float(rng.uniform(*GLANDULAR_RANGE[density])),
         upper_outer_bias=float(rng.uniform(0.1, 0.7)),
         thickness=float(np.clip(rng.normal(48 + 14 * fatty, 8), 30, 85)),
-        calcified_background=int(rng.poisson(0.25 + max(0, age - 50) / 40)),
     )

@@ -73,7 +73,7 @@ def paint_asymmetry(value, grid: Grid, finding: Finding, centre, rng: np.random.
     across = patch.y * np.float32(np.cos(turn)) - patch.x * np.float32(np.sin(turn))
     level = 1 - np.hypot(along, across / flat) / half + 0.16 * coarse
     cloud = smooth_step(level - 0.12, 0.55)
-    contrast = 0.13 if finding.asymmetry_type == "global asymmetry" else 0.17
+    contrast = 0.18 if finding.asymmetry_type == "global asymmetry" else 0.24
     window = patch.of(value)
     window += contrast * cloud * np.clip(1 + 0.35 * fine, 0.2, 1.8) * np.minimum(window / FAT, 1)
     return patch.box(cloud > 0.4)

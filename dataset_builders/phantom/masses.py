@@ -9,7 +9,7 @@ from .findings import Finding
 from .grids import Grid, smooth_step
 from .tissue import FAT
 
-CONTRAST = {"fat-containing": 0.0, "low": 0.10, "equal": 0.18, "high": 0.31}
+CONTRAST = {"fat-containing": 0.0, "low": 0.12, "equal": 0.2, "high": 0.33}
 EDGE = {
     "circumscribed": 0.7,
     "obscured": 0.9,
@@ -18,6 +18,7 @@ EDGE = {
     "spiculated": 1.8,
 }  # mm
 INDISTINCT_EDGE = 0.75  # of the radius
+REPLACED = 0.4  # how much of the tissue's own texture is missing where a mass has taken its place
 DIRECTIONS = 720
 
 
@@ -35,8 +36,13 @@ def paint_mass(
     if finding.density == "fat-containing":
         _paint_fat(window, patch, inside, body, finding)
     else:
+        window += REPLACED * body * (_mean(window, body) - window) * present
         window += CONTRAST[finding.density] * _attenuation(patch, finding, inside, body, rng) * present
     return patch.box(inside > 0)
+
+
+def _mean(window: np.ndarray, weight: np.ndarray) -> float:
+    return float((window * weight).sum() / max(weight.sum(), 1e-6))
 
 
 def _edge_width(finding: Finding) -> float:
@@ -56,8 +62,8 @@ def outline_radius(finding: Finding, rng: np.random.Generator) -> np.ndarray:
         )
     if finding.margin == "microlobulated":
         lobes = int(rng.integers(9, 14))
-        phase = lobes * theta / 2 + rng.uniform(0, np.pi) + 0.5 * np.sin(2 * theta + rng.uniform(0, 6))
-        radius *= 0.84 + 0.26 * np.abs(np.cos(phase))
+        phase = lobes * theta / 2 + rng.uniform(0, np.pi) + 0.9 * np.sin(2 * theta + rng.uniform(0, 6))
+        radius *= 0.86 + 0.16 * np.sqrt(np.abs(np.cos(phase)))
     return radius * finding.size_mm / (radius + np.roll(radius, DIRECTIONS // 2)).max()
 
 
@@ -79,7 +85,7 @@ def _attenuation(patch: Patch, finding: Finding, inside, body, rng: np.random.Ge
     elif finding.margin == "obscured":
         amount = _obscure(patch, finding, amount, rng)
     elif finding.margin == "indistinct":
-        amount *= 1 + 0.22 * patch.texture((finding.seed, 1), longest=8)
+        amount *= 1.15 + 0.22 * patch.texture((finding.seed, 1), longest=8)
     elif finding.margin == "spiculated":
         lengths = (1.25 * radius, min(2.6 * radius, radius + 20))
         count, width = int(rng.integers(18, 28)), 0.55 + 0.035 * radius
@@ -101,8 +107,10 @@ def _obscure(patch: Patch, finding: Finding, amount: np.ndarray, rng: np.random.
 
 def _paint_fat(window: np.ndarray, patch: Patch, inside, body, finding: Finding) -> None:
     """A lucent mass with islands of gland in it and a thin bright capsule, as a hamartoma or a lipoma."""
-    islands = smooth_step(patch.texture((finding.seed, 3), longest=6) - 0.9, 1.0)
-    window += body * (FAT * 0.72 + 0.2 * islands - window) * np.minimum(window / FAT, 1) * 0.92
-    window += (
-        0.15 * np.exp(-(((inside - 0.3) / max(0.6, 0.7 * patch.pitch)) ** 2)) * np.minimum(window / FAT, 1)
-    )
+    present = np.minimum(window / FAT, 1)
+    islands = smooth_step(patch.texture((finding.seed, 3), longest=10) - 0.5, 2.5)
+    content = 0.66 * FAT + 0.3 * islands + 0.2 * (window - FAT)
+    window += 0.92 * body * (content - window) * present
+    thick = 0.7
+    seen = np.hypot(thick, 0.5 * patch.pitch)
+    window += 0.3 * (thick / seen) * np.exp(-((inside / seen) ** 2)) * present

@@ -19,7 +19,7 @@ from .grids import COARSE_PITCH, Grid, enlarge, power_law_field, smooth_step
 
 VOLUME = (40, 72, 72)  # depth (chest wall → nipple), inner → outer, lower → upper
 BETA = 3.0
-FAT, GLAND, SKIN, MUSCLE = 0.27, 0.33, 0.16, 0.60
+FAT, GLAND, SKIN, MUSCLE = 0.25, 0.34, 0.11, 0.46
 LIKENESS = 0.6  # of the variance of the glandular volume, shared by a patient's two breasts
 
 
@@ -58,7 +58,7 @@ def _gland_projections(
         own = _volume_noise((seed, index, 202, ord(laterality)))
         field = np.sqrt(LIKENESS) * shared + np.sqrt(1 - LIKENESS) * own + likely + bias * upper_outer
         level = np.quantile(field[inside], 1 - fraction)
-        gland = smooth_step(field - level, 0.9) * inside
+        gland = smooth_step(field - level, 0.6) * inside
         for view, axis in zip(VIEWS, (2, 1), strict=True):
             ray = gland.sum(axis=axis) / np.maximum(inside.sum(axis=axis), 3)
             projections[laterality, view] = ray.astype(np.float32)
@@ -81,7 +81,7 @@ def gland_map(
     scallops = power_law_field(seed, grid, beta=2.5, longest=25, shortest=3)
     gland *= smooth_step(depth - a.subcutaneous_fat * (1 + 0.35 * scallops), 4)
     behind = np.maximum(shape.pectoral_x(grid.y), 0)
-    return gland * smooth_step(grid.x - behind - 5 - 2 * scallops, 7)
+    return gland * smooth_step(grid.x - behind - 4 - 4 * scallops, 12)
 
 
 def parenchyma(
@@ -93,11 +93,15 @@ def parenchyma(
     gland = enlarge(gland_map(case, laterality, shape, coarse, depth), COARSE_PITCH, grid)
     depth = enlarge(depth, COARSE_PITCH, grid)
     seed = (case.seed, case.index, 204, ord(laterality), VIEWS.index(shape.view))
-    texture = power_law_field((*seed, 1), grid, beta=BETA, longest=18)
+    texture = power_law_field((*seed, 1), grid, beta=BETA, longest=30)
+    gland = np.clip(gland, 0, 1)
+    gland += (
+        0.26 * texture * np.sqrt(gland * (1 - gland))
+    )  # the border of gland and fat is ragged at all scales
     gland = np.clip(gland, 0, 1)
     value = FAT + GLAND * gland
-    value += texture * (0.022 + 0.075 * gland)
-    value += strands(seed, grid) * (0.05 + 0.03 * gland)
+    value += texture * (0.018 + 0.045 * gland)
+    value += strands(seed, shape, grid)
     value = _with_muscle(value, texture, shape, grid)
     value *= _roll_off(depth, case.anatomy.thickness)
     value += SKIN * _band(depth, case.anatomy.skin, grid.pitch)
@@ -105,17 +109,35 @@ def parenchyma(
     return value, depth
 
 
-def strands(seed: tuple[int, ...], grid: Grid) -> np.ndarray:
-    """Thin bright curved lines, as of Cooper's ligaments, ducts and vessels → (H, W) float32 in 0 … 1."""
-    total = np.zeros((grid.height, grid.width), dtype=np.float32)
-    for number, (longest, width) in enumerate(((30, 0.07), (14, 0.09))):
-        field = power_law_field((*seed, 2, number), grid.coarse, beta=4, longest=longest, shortest=3.5)
-        slope = np.hypot(*np.gradient(field, COARSE_PITCH)) + 0.02
-        lines = enlarge(field, COARSE_PITCH, grid, wrap=False) / enlarge(slope, COARSE_PITCH, grid)
-        thick = width * 7
-        seen = np.hypot(thick, 0.5 * grid.pitch)
-        total += np.exp(-((lines / seen) ** 2)) * (thick / seen)
-    return total
+def strands(seed: tuple[int, ...], shape: Outline, grid: Grid) -> np.ndarray:
+    """Bright curved lines: ducts and ligaments that lead to the nipple, a few veins → (H, W) float32."""
+    coarse = grid.coarse
+    fields = (power_law_field((*seed, 2, n), coarse, beta=4, longest=30, shortest=3.5) for n in range(3))
+    free, led, veins = fields
+    towards_nipple = _along_ducts(led, shape, coarse)
+    lines = _level_lines(free, 0.45, grid) * 0.035 + _level_lines(towards_nipple, 0.6, grid) * 0.06
+    wide = power_law_field((*seed, 3), coarse, beta=4, longest=90, shortest=14)
+    sparse = smooth_step(enlarge(veins, COARSE_PITCH, grid) - 1.0, 1.0)
+    return lines + _level_lines(wide, 1.2, grid) * sparse * 0.07
+
+
+def _along_ducts(field: np.ndarray, shape: Outline, grid: Grid) -> np.ndarray:
+    """Bend a periodic field so that its structures are long towards a point before the nipple, short across."""
+    x, y = shape.reach + 12 - grid.x, shape.nipple_y - grid.y
+    rows = np.arctan2(y, x) * (65 / COARSE_PITCH)
+    columns = np.hypot(x, y) * (0.4 / COARSE_PITCH)
+    return ndimage.map_coordinates(field, np.stack([rows, columns]), order=3, mode="grid-wrap")
+
+
+def _level_lines(field: np.ndarray, width: float, grid: Grid) -> np.ndarray:
+    """The zero lines of a coarse field as soft lines `width` mm wide → (H, W) float32 in 0 … 1.
+
+    Where a line is thinner than a pixel it is painted wider and fainter, as a detector would see it.
+    """
+    slope = np.hypot(*np.gradient(field, COARSE_PITCH)) + 0.02
+    distance = enlarge(field / slope, COARSE_PITCH, grid)
+    seen = np.hypot(width, 0.5 * grid.pitch)
+    return np.exp(-((distance / seen) ** 2)) * (width / seen)
 
 
 def _with_muscle(value: np.ndarray, texture: np.ndarray, shape: Outline, grid: Grid) -> np.ndarray:
@@ -124,7 +146,7 @@ def _with_muscle(value: np.ndarray, texture: np.ndarray, shape: Outline, grid: G
         return value
     inside = shape.pectoral_x(grid.y).astype(np.float32) - grid.x
     muscle = smooth_step(inside, 2.2)
-    brightness = MUSCLE + 0.0022 * np.clip(inside, 0, 40) + 0.03 * texture
+    brightness = MUSCLE + 0.003 * np.clip(inside, 0, 40) + 0.02 * texture
     return value + muscle * (brightness - 0.85 * value)
 
 
