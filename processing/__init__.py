@@ -1,1 +1,29 @@
-"""From files to pixels to tensors: flat files that travel with a checkpoint."""
+"""Pixels on their way to the model: DICOM, breast crop, image processor, pipeline. Flat, so that they travel."""
+
+from transformers import AutoImageProcessor
+
+from .breast_crop import BreastBox, find_breast
+from .dicom import Mammogram, MammogramError, read_dicom
+from .image_files import grey_array, read_image, to_uint8
+from .image_processing_mamclip import MamClipImageProcessor
+from .pipeline_mamclip import MamClipImageClassificationPipeline
+from .processing_mamclip import MamClipProcessor
+
+# The Auto class finds an image processor by its name; the key, a configuration elsewhere, is only what it hangs on.
+AutoImageProcessor.register(
+    MamClipImageProcessor, image_processor_classes={"torchvision": MamClipImageProcessor}, exist_ok=True
+)
+
+__all__ = [
+    "BreastBox",
+    "MamClipImageClassificationPipeline",
+    "MamClipImageProcessor",
+    "MamClipProcessor",
+    "Mammogram",
+    "MammogramError",
+    "find_breast",
+    "grey_array",
+    "read_dicom",
+    "read_image",
+    "to_uint8",
+]

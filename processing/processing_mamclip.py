@@ -1,0 +1,20 @@
+"""Images and captions → model input, in one call."""
+
+from transformers import ProcessorMixin
+
+
+class MamClipProcessor(ProcessorMixin):
+    """`processor(images=…, text=…, return_tensors="pt")` → pixel_values, input_ids, attention_mask.
+
+    Either of images and text may be left out. Captions are padded to the longest and cut to the tokenizer's
+    `model_max_length`, the model's context length, unless asked otherwise.
+    """
+
+    def __init__(self, image_processor=None, tokenizer=None, **kwargs):
+        super().__init__(image_processor, tokenizer, **kwargs)
+
+    def __call__(self, images=None, text=None, **kwargs):
+        if text is not None:
+            kwargs.setdefault("padding", True)
+            kwargs.setdefault("truncation", True)
+        return super().__call__(images=images, text=text, **kwargs)
