@@ -1,0 +1,61 @@
+"""What happens at an epoch's ends: the examples are told its number, the user gets a line, the history a row."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from transformers import TrainerCallback
+
+from .data import SeededExamples
+
+
+class SetEpoch(TrainerCallback):
+    """Tells the examples which epoch begins, before workers are started for it."""
+
+    def __init__(self, examples: SeededExamples):
+        self.examples = examples
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.examples.set_epoch(round(state.epoch or 0))
+
+
+class EpochLine(TrainerCallback):
+    """Prints a line an epoch: its number, the training loss, what was measured on validation, and the time."""
+
+    def __init__(self, names: Mapping[str, str]):
+        self.names = names  # metric → how the line calls it
+        self.began = time.monotonic()
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.began = time.monotonic()
+
+    def on_evaluate(self, args, state, control, metrics=None, **kwargs):
+        if not state.is_world_process_zero or state.epoch is None:
+            return
+        rows = epoch_history(state.log_history)
+        values = {**(metrics or {}), **(rows[-1] if rows else {})}
+        parts = [f"{label} {values[name]:.3f}" for name, label in self.names.items() if name in values]
+        seconds = time.monotonic() - self.began
+        total = f"{args.num_train_epochs:g}"
+        print(f"epoch {round(state.epoch)}/{total}  {'  '.join(parts)}  {seconds:.0f} s", flush=True)
+
+
+def epoch_history(log: Iterable[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """Trainer's log → a row an epoch: `epoch`, `train_loss`, `learning_rate`, and the metrics named `eval_…`."""
+    rows: dict[int, dict[str, float]] = {}
+    for entry in log:
+        if "epoch" not in entry or "train_runtime" in entry:
+            continue
+        row = rows.setdefault(round(entry["epoch"]), {"epoch": round(entry["epoch"])})
+        if "loss" in entry:
+            row |= {"train_loss": entry["loss"], "learning_rate": entry["learning_rate"]}
+        row |= {
+            name: value for name, value in entry.items() if name.startswith("eval_") and not _is_speed(name)
+        }
+    return [rows[epoch] for epoch in sorted(rows)]
+
+
+def _is_speed(name: str) -> bool:
+    return name.endswith(("_runtime", "_per_second", "_preparation_time"))

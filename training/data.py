@@ -1,0 +1,201 @@
+"""From a saved data set to model input: images cropped and resized once, captions masked anew in every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from datasets.fingerprint import Hasher
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from processing import MamClipImageProcessor
+
+from .augmentation import Augmentation
+from .masking import IGNORED, EncodedCaption, WordMasking
+
+PAIR_COLUMNS = ("image", "caption", "caption_id", "case_id")
+RECORD_COLUMNS = ("image", "patient_id", "birads", "density")
+RESIZED = "pixels"  # the column that holds a resized image: H × W bytes
+MANY = 500  # images from which on several processes resize faster than one
+
+
+def load_table(folder: str | Path, columns: Sequence[str], maker: str) -> datasets.Dataset:
+    """A data set from its folder; `maker` is the script that writes such folders, for the error message.
+
+    Raises FileNotFoundError where there is none, ValueError where it is empty or lacks a column.
+    """
+    folder = Path(folder)
+    if not (folder / "dataset_info.json").is_file():
+        raise FileNotFoundError(f"{folder} holds no data set; make one with train_scripts/{maker}.")
+    table = datasets.load_from_disk(str(folder))
+    if not isinstance(table, datasets.Dataset):
+        raise ValueError(f"{folder} holds the splits {', '.join(table)}; give the folder of one of them.")
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:
+        raise ValueError(f"{folder} has no column {missing[0]!r}; found {', '.join(table.column_names)}.")
+    if not len(table):
+        raise ValueError(f"{folder} holds no rows; make it anew with train_scripts/{maker}.")
+    return table
+
+
+def resized(
+    table: datasets.Dataset,
+    processor: MamClipImageProcessor,
+    *,
+    cache: str | Path | None = None,
+    processes: int = 1,
+) -> datasets.Dataset:
+    """The table with its images made ready once: the column RESIZED in the place of `image`.
+
+    The result is kept beside the table's own files, or in the folder `cache`, and found again by a fingerprint of the
+    table and of the processor's settings; it is read from disk as it is needed.
+    """
+    key = Hasher.hash((table._fingerprint, processor.to_dict(), datasets.__version__, "resized 1"))
+    file = None if cache is None else Path(cache) / f"resized-{key}.arrow"
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    return table.map(
+        _resize,
+        batched=True,
+        batch_size=16,
+        remove_columns=["image"],
+        fn_kwargs={"processor": processor},
+        num_proc=processes if processes > 1 and len(table) >= MANY else None,
+        cache_file_name=None if file is None else str(file),
+        new_fingerprint=key,
+        desc="Resizing images",
+    )
+
+
+def _resize(rows: Mapping[str, list], processor: MamClipImageProcessor) -> dict[str, list[bytes]]:
+    pixels = processor(images=rows["image"], return_tensors="pt")["pixel_values"][:, 0]
+    return {RESIZED: [image.numpy().tobytes() for image in (pixels * 255).round().byte()]}
+
+
+@dataclass
+class Images:
+    """The resized images of a table, as floats.
+
+    size: (height, width); stretch: whether each image is stretched to [0, 1] after its augmentation, as published.
+    """
+
+    table: datasets.Dataset
+    size: tuple[int, int]
+    stretch: bool = True
+
+    def load(self, row: int, augmentation: Augmentation | None, rng: np.random.Generator) -> Tensor:
+        """Image number `row` of the table → (H, W) float32 in [0, 1]."""
+        stored = bytearray(self.table[row][RESIZED])
+        image = torch.frombuffer(stored, dtype=torch.uint8).reshape(self.size) / 255
+        if augmentation is not None:
+            image = augmentation(image, rng)
+        low, high = image.min(), image.max()
+        return (image - low) / (high - low) if self.stretch and high > low else image
+
+
+@dataclass
+class SeededExamples(Dataset):
+    """Some rows of a table, where what is random follows from the seed, the epoch and the row alone.
+
+    So an example does not depend on the batch, the worker or the process that loads it, and a run that was
+    interrupted goes on as if it had not been. `fixed` examples are the same in every epoch, for validation.
+    The epoch lies in shared memory, since workers hold copies of this object.
+    """
+
+    images: Images
+    rows: Sequence[int]
+    seed: int = 0
+    fixed: bool = False
+    augmentation: Augmentation | None = None
+    epoch: Tensor = field(default_factory=lambda: torch.zeros(1, dtype=torch.long).share_memory_())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw anew for this epoch, counted from 0."""
+        self.epoch[0] = epoch
+
+    def rng(self, row: int) -> np.random.Generator:
+        """The generator for one row in this epoch."""
+        return np.random.default_rng([self.seed, 0 if self.fixed else 1 + int(self.epoch), row])
+
+
+@dataclass
+class PairExamples(SeededExamples):
+    """Image–caption pairs. captions: one for every row of the whole table; masking: None leaves captions whole."""
+
+    captions: Sequence[EncodedCaption] = ()
+    caption_numbers: Sequence[
+        int
+    ] = ()  # one for every row of the table: the same where the caption is the same
+    masking: WordMasking | None = None
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        row = self.rows[place]
+        rng = self.rng(row)
+        caption = self.captions[row]
+        labels = np.full_like(caption.input_ids, IGNORED)
+        input_ids = caption.input_ids
+        if self.masking is not None:
+            input_ids, labels = self.masking(input_ids, caption.word_ids, rng)
+        return {
+            "pixel_values": self.images.load(row, self.augmentation, rng),
+            "input_ids": torch.from_numpy(input_ids),
+            "mlm_labels": torch.from_numpy(labels),
+            "caption_ids": self.caption_numbers[row],
+        }
+
+
+@dataclass
+class LabelledExamples(SeededExamples):
+    """Images with class indices, IGNORED where unknown; one for every row of the whole table."""
+
+    labels: Sequence[int] = ()
+    density_labels: Sequence[int] = ()
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        row = self.rows[place]
+        return {
+            "pixel_values": self.images.load(row, self.augmentation, self.rng(row)),
+            "labels": self.labels[row],
+            "density_labels": self.density_labels[row],
+        }
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Examples → a batch: three equal channels, captions padded to the longest of the batch.
+
+    pixel_values (B, 3, H, W) float32, in memory by channels last, which convolutions run faster on; input_ids,
+    attention_mask, mlm_labels (B, T) and whatever else the examples have (B,), int64.
+    """
+
+    pad_token_id: int = 0
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+        batch = {name: [example[name] for example in examples] for name in examples[0]}
+        grey = torch.stack(batch.pop("pixel_values"))[:, None]
+        result = {"pixel_values": grey.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)}
+        if "input_ids" in batch:
+            ids, labels = batch.pop("input_ids"), batch.pop("mlm_labels")
+            result["input_ids"] = _padded(ids, self.pad_token_id)
+            result["attention_mask"] = _padded([torch.ones_like(row) for row in ids], 0)
+            result["mlm_labels"] = _padded(labels, IGNORED)
+        return result | {name: torch.tensor(values, dtype=torch.long) for name, values in batch.items()}
+
+
+def _padded(rows: list[Tensor], value: int) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
+
+
+def number_captions(captions: Sequence[str]) -> list[int]:
+    """A number for every caption, the same for equal texts: they must not be each other's negatives."""
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(caption, len(numbers)) for caption in captions]

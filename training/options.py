@@ -1,0 +1,235 @@
+"""Options of the training scripts: dataclasses whose fields are the YAML fields and the command line's options.
+
+Defaults are the paper's (section 4.1), with the published code's values where the paper is silent: AdamW at 1e-4,
+weight decay 1e-6, no schedule, batches of 64 pairs, 25 epochs, 1024 × 768 pixels.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeVar
+
+import yaml
+from transformers import HfArgumentParser
+
+BIOMEDBERT = "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext"
+
+
+class JsonFields(dict):
+    """A mapping, or the JSON text of one, as an option's type."""
+
+    def __init__(self, given: str | Mapping[str, Any] = ()):
+        value = json.loads(given) if isinstance(given, str) else given
+        if isinstance(value, (list, str, int, float)):
+            raise ValueError(f"{given!r} is not a mapping of names to values")
+        super().__init__(value)
+
+
+def option(default: Any, text: str) -> Any:
+    """A dataclass field with a help text; a mutable default is copied for every instance."""
+    text = text.replace("%", "%%")
+    if isinstance(default, (list, dict)):
+        return field(default_factory=lambda: type(default)(default), metadata={"help": text})
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass
+class TrainingOptions:
+    """What pretraining and classification share."""
+
+    output: str | None = option(None, "folder for the model, its processor and results.json")
+    config: str | None = option(None, "YAML file of these options; the command line wins over it")
+    seed: int = option(0, "of the split, the weights, the order, the masking and the augmentation")
+    crop: bool = option(True, "crop images to the breast before they are resized")
+    epochs: int = option(25, "at most this many passes over the training images")
+    batch_size: int = option(64, "images in a batch of each process; in pretraining, they share negatives")
+    accumulation: int = option(1, "batches before a step; in pretraining this adds no negatives")
+    learning_rate: float = option(1e-4, "of AdamW")
+    weight_decay: float = option(1e-6, "of AdamW, on matrices and kernels alone")
+    schedule: Literal["constant", "linear", "cosine"] = option("constant", "of the learning rate")
+    warmup: float = option(0.0, "fraction of the steps in which the learning rate rises from 0")
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = option(
+        "auto", "mixed precision; auto: bf16 or else fp16 on a GPU, fp32 without one"
+    )
+    gradient_checkpointing: bool = option(False, "recompute activations: less memory, a third more time")
+    patience: int = option(0, "stop after so many epochs without a better validation score; 0: never")
+    workers: int = option(4, "processes that load and augment images")
+    rotation: float = option(5.0, "augmentation: rotate by up to so many degrees, either way")
+    scale: float = option(0.1, "augmentation: enlarge or shrink by up to this fraction")
+    shift: float = option(0.03, "augmentation: shift by up to this fraction of the image")
+    brightness: float = option(0.1, "augmentation: brighten or darken by up to this fraction")
+    gamma: float = option(0.15, "augmentation: exponent of the grey values, from 1 − x to 1 / (1 − x)")
+    cache: str | None = option(None, "folder for the resized images; by default beside the data set")
+    keep_checkpoints: bool = option(False, "keep OUTPUT/checkpoints when training has ended")
+    trainer: JsonFields = option(JsonFields(), "further fields of transformers' TrainingArguments, as JSON")
+
+    def check(self) -> None:
+        """Raise ValueError for a value that no training can have."""
+        for name in ("epochs", "batch_size", "accumulation"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        for name in ("patience", "workers", "seed", "rotation", "weight_decay"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        for name in ("scale", "shift", "brightness", "gamma", "warmup"):
+            _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "a fraction from 0 to below 1")
+        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "a number above 0")
+
+
+@dataclass
+class PretrainingOptions(TrainingOptions):
+    """Contrastive and masked-language pretraining on image–caption pairs."""
+
+    pairs: list[str] = option([], "folders of image–caption pairs, as extract_pairs.py writes them")
+    image_size: list[int] = option([1024, 768], "height and width of the model's input, in pixels")
+    validation_fraction: float = option(0.1, "of the pairs, by whole cases: chooses the checkpoint")
+    held_out_fraction: float = option(0.1, "of the pairs, by whole cases: measures retrieval at the end")
+    architecture: str = option("convnext_small", "timm's name of the vision encoder")
+    model_args: JsonFields = option(JsonFields(), "further arguments of that architecture, as JSON")
+    vision_weights: str | None = option("imagenet", "imagenet, a .safetensors file, a folder, or none")
+    text_weights: str | None = option(BIOMEDBERT, "folder or Hub id of the text encoder and its tokenizer")
+    context_length: int = option(256, "longest caption in tokens; the rest is cut")
+    projection_dim: int = option(768, "width of the space in which images and captions meet")
+    mlm_weight: float = option(0.5, "λ of the masked-language loss")
+    mask_probability: float = option(0.15, "fraction of a caption's words that are to be predicted")
+    text_learning_rate: float | None = option(None, "of the text encoder; by default learning_rate")
+    frozen_text_layers: int = option(0, "lowest layers of the text encoder (and its embeddings) that stay")
+    model: JsonFields = option(JsonFields(), "further fields of MamClipConfig, as JSON")
+
+    def check(self) -> None:
+        super().check()
+        _check_image_size(self.image_size)
+        _require(0 < self.mask_probability < 1, "mask_probability", self.mask_probability, "between 0 and 1")
+        parts = (self.validation_fraction, self.held_out_fraction)
+        for name, value in zip(("validation_fraction", "held_out_fraction"), parts, strict=True):
+            _require(0 < value < 0.5, name, value, "between 0 and 0.5")
+        _require(self.frozen_text_layers >= 0, "frozen_text_layers", self.frozen_text_layers, "0 or more")
+
+
+@dataclass
+class ClassificationOptions(TrainingOptions):
+    """BI-RADS and density classification on labelled images."""
+
+    data: str | None = option(None, "folder of labelled images, as build_dataset.py writes it")
+    encoder: str | None = option(
+        "", "pretraining or release folder whose vision encoder to start from, or none"
+    )
+    image_size: list[int] = option([], "height and width; by default the encoder's, 1024 768 without one")
+    architecture: str = option("convnext_small", "timm's name of the vision encoder, where encoder is none")
+    model_args: JsonFields = option(JsonFields(), "further arguments of that architecture, as JSON")
+    vision_weights: str | None = option(
+        "imagenet", "where encoder is none: imagenet, a .safetensors file, or none"
+    )
+    train_samples: int | None = option(
+        None, "labelled images to train on; by default all of the training folds"
+    )
+    folds: int = option(4, "folds of the cross-validation, none of which cuts a patient")
+    fold: int = option(0, "the fold that is tested, counted from 0")
+    validation_fraction: float = option(
+        0.2, "of the training folds, by whole patients: chooses the checkpoint"
+    )
+    linear_probe: bool = option(False, "train the two heads alone")
+    class_weights: Literal["none", "balanced"] = option(
+        "none", "balanced: weigh BI-RADS classes by the inverse of their frequency"
+    )
+    dropout: float = option(0.0, "before the heads")
+    encoder_learning_rate: float | None = option(None, "of the vision encoder; by default learning_rate")
+    flip: bool = option(True, "augmentation: mirror left and right")
+
+    def check(self) -> None:
+        super().check()
+        if self.image_size:
+            _check_image_size(self.image_size)
+        _require(self.folds >= 2, "folds", self.folds, "2 or more")
+        _require(0 <= self.fold < self.folds, "fold", self.fold, f"from 0 to {self.folds - 1}")
+        fraction = self.validation_fraction
+        _require(0 < fraction < 0.9, "validation_fraction", fraction, "between 0 and 0.9")
+
+
+Options = TypeVar("Options", bound=TrainingOptions)
+
+
+class OptionParser(HfArgumentParser):
+    """An argument parser whose errors are ValueErrors of one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; --help lists the options.")
+
+
+def parse_options(kind: type[Options], argv: Sequence[str] | None = None, text: str | None = None) -> Options:
+    """Options from the command line `argv`, over those of its --config YAML file, over the defaults.
+
+    Raises ValueError for an unknown or wrong option or field, OSError for a file that cannot be read.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = OptionParser(kind, description=text, allow_abbrev=False)
+    file = _config_file(argv)
+    from_file = list(_as_arguments(_read_yaml(file), kind, file)) if file else []
+    try:
+        given, unknown = parser.parse_known_args([*from_file, *argv])
+    except ValueError as error:
+        raise ValueError(f"{error}" if not file else f"{error} (options come from {file} too.)") from error
+    if unknown:
+        raise ValueError(f"there is no option {unknown[0]!r}; {_nearest(unknown[0].lstrip('-'), kind, '--')}")
+    options = kind(**{name: _none(value) for name, value in vars(given).items()})
+    options.check()
+    return options
+
+
+def _none(value: Any) -> Any:
+    return None if isinstance(value, str) and value.lower() in ("none", "null") else value
+
+
+def _config_file(argv: Sequence[str]) -> str | None:
+    for place, word in enumerate(argv):
+        if word == "--config" and place + 1 < len(argv):
+            return argv[place + 1]
+        if word.startswith("--config="):
+            return word.removeprefix("--config=")
+    return None
+
+
+def _read_yaml(path: str) -> dict[str, Any]:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"the configuration {path} does not exist; give the path of a YAML file.")
+    try:
+        given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no readable YAML file: {error}") from error
+    if not isinstance(given, dict):
+        raise ValueError(f"{path} holds no fields; expected lines such as 'epochs: 25'.")
+    return given
+
+
+def _as_arguments(given: Mapping[str, Any], kind: type, file: str) -> Iterator[str]:
+    """The fields of a YAML file as command line words, so that both are checked and converted in one way."""
+    defaults = {entry.name: entry.default for entry in fields(kind) if entry.name != "config"}
+    for name, value in given.items():
+        if name not in defaults:
+            raise ValueError(f"{file} has the unknown field {name!r}; {_nearest(str(name), kind, '')}")
+        if value is None and defaults[name] is None:
+            continue
+        yield f"--{name}"
+        if isinstance(value, list):
+            yield from map(str, value)
+        else:
+            yield json.dumps(value) if isinstance(value, dict) else str(value)
+
+
+def _nearest(name: str, kind: type, dashes: str) -> str:
+    names = [entry.name for entry in fields(kind)]
+    nearest = get_close_matches(name.replace("-", "_"), names, n=1, cutoff=0.0)[0]
+    return f"did you mean {dashes}{nearest}?"
+
+
+def _check_image_size(size: Sequence[int]) -> None:
+    if len(size) != 2 or min(size) < 32:
+        raise ValueError(f"image_size is {list(size)}; expected height and width, each 32 pixels or more.")
+
+
+def _require(right: bool, name: str, value: Any, expected: str) -> None:
+    if not right:
+        raise ValueError(f"{name} is {value}; expected {expected}.")

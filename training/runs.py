@@ -1,0 +1,105 @@
+"""The output folder of a training run: what may be continued, what is finished, and how the result gets there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .options import TrainingOptions
+
+RESULTS = "results.json"
+OPTIONS = "options.json"
+CHECKPOINTS = "checkpoints"
+PARTIAL = ".partial"
+# What may differ between a run and its continuation without making it another run.
+_FREE = (
+    "output",
+    "config",
+    "workers",
+    "cache",
+    "keep_checkpoints",
+    "precision",
+    "gradient_checkpointing",
+    "trainer",
+)
+# Trainer writes a checkpoint's files in this order, so the last one tells that all are there.
+_CHECKPOINT_FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
+
+
+def open_run(options: TrainingOptions) -> bool:
+    """Whether the run in `options.output` is finished already; ValueError if the folder holds another run.
+
+    Writes nothing: `start_run` does, when everything else has proved right.
+    """
+    output = Path(options.output)
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file; give another --output.")
+    if (output / OPTIONS).is_file():
+        _refuse_other_options(output, json.loads((output / OPTIONS).read_text(encoding="utf-8")), options)
+        return (output / RESULTS).is_file()
+    if output.is_dir() and any(output.iterdir()):
+        raise ValueError(f"{output} is not empty and holds no training run; give another --output.")
+    return False
+
+
+def _refuse_other_options(output: Path, before: Mapping[str, Any], options: TrainingOptions) -> None:
+    for name, value in _fixed(options).items():
+        if before.get(name) != value:
+            raise ValueError(
+                f"{output} holds a run with {name} {before.get(name)!r}, not {value!r}; "
+                "give another --output, or delete that folder."
+            )
+
+
+def _fixed(options: TrainingOptions) -> dict[str, Any]:
+    """The options that make a run what it is, as JSON has them."""
+    return {name: value for name, value in asdict(options).items() if name not in _FREE}
+
+
+def start_run(options: TrainingOptions) -> None:
+    """Make the folder and note the options that a continuation has to share."""
+    output = Path(options.output)
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / OPTIONS, _fixed(options))
+
+
+def last_checkpoint(output: str | Path) -> str | None:
+    """The newest checkpoint that was written to its end; checkpoints that were not are removed."""
+    complete = []
+    for folder in Path(output, CHECKPOINTS).glob("checkpoint-*"):
+        if all((folder / name).is_file() for name in _CHECKPOINT_FILES):
+            complete.append(folder)
+        else:
+            shutil.rmtree(folder)
+    newest = max(complete, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+    return None if newest is None else str(newest)
+
+
+def finish_run(options: TrainingOptions, save: Any, results: Mapping[str, Any]) -> None:
+    """Put the result into the output folder; results.json comes last and says that all is there.
+
+    save(folder): writes the model and whatever belongs to it.
+    """
+    output = Path(options.output)
+    partial = output / PARTIAL
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    save(partial)
+    for file in partial.iterdir():
+        os.replace(file, output / file.name)
+    partial.rmdir()
+    write_json(output / RESULTS, results)
+    if not options.keep_checkpoints:
+        shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write the file whole or not at all."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(beside, path)

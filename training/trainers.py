@@ -1,0 +1,158 @@
+"""transformers' Trainer for both jobs: learning rates by part, and a validation loss that adds up over batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
+
+from .masking import IGNORED
+from .options import TrainingOptions
+from .runs import CHECKPOINTS
+
+
+def training_arguments(options: TrainingOptions, *, best: str, greater_is_better: bool) -> TrainingArguments:
+    """Our options as TrainingArguments: evaluate and save every epoch, and end with the best checkpoint.
+
+    best: the metric that chooses it. Fields in `options.trainer` win. ValueError for a field that does not exist.
+    """
+    chosen = {
+        "output_dir": str(Path(options.output, CHECKPOINTS)),
+        "num_train_epochs": options.epochs,
+        "per_device_train_batch_size": options.batch_size,
+        "per_device_eval_batch_size": options.batch_size,
+        "gradient_accumulation_steps": options.accumulation,
+        "gradient_checkpointing": options.gradient_checkpointing,
+        "learning_rate": options.learning_rate,
+        "weight_decay": options.weight_decay,
+        "lr_scheduler_type": _schedule(options),
+        "warmup_steps": options.warmup,
+        "seed": options.seed,
+        "dataloader_num_workers": options.workers,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "eval_strategy": "epoch",
+        "save_strategy": "epoch",
+        "logging_strategy": "epoch",
+        "logging_nan_inf_filter": False,
+        "save_total_limit": 1,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": best,
+        "greater_is_better": greater_is_better,
+        "remove_unused_columns": False,
+        "label_names": ["labels", "density_labels"],
+        "disable_tqdm": True,
+        **_precision(options.precision),
+    }
+    _refuse_unknown(options.trainer)
+    return TrainingArguments(**{**chosen, **options.trainer})
+
+
+def _schedule(options: TrainingOptions) -> str:
+    return "constant_with_warmup" if options.schedule == "constant" and options.warmup else options.schedule
+
+
+def _precision(wanted: str) -> dict[str, bool]:
+    """Mixed precision as asked for, by accelerate's setting, or by what the GPU can do."""
+    if wanted == "auto":
+        wanted = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+        if wanted not in ("bf16", "fp16"):
+            wanted = _best_precision()
+    return {"bf16": wanted == "bf16", "fp16": wanted == "fp16"}
+
+
+def _best_precision() -> str:
+    if not torch.cuda.is_available():
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+def _refuse_unknown(given: Mapping[str, Any]) -> None:
+    names = [entry.name for entry in fields(TrainingArguments) if entry.init]
+    for name in given:
+        if name not in names:
+            nearest = get_close_matches(name, names, n=1, cutoff=0.0)[0]
+            raise ValueError(f"trainer has the unknown field {name!r}; did you mean {nearest!r}?")
+
+
+class PartwiseTrainer(Trainer):
+    """A Trainer with a learning rate of its own for some parts of the model.
+
+    rates: prefix of parameter names → learning rate; all other parameters have the general one.
+    """
+
+    def __init__(
+        self, *args: Any, rates: Mapping[str, float] | None = None, patience: int = 0, **kwargs: Any
+    ):
+        super().__init__(*args, **kwargs)
+        self.rates = dict(rates or {})
+        self.remove_callback(PrinterCallback)
+        if patience:
+            self.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            model = self.model if model is None else model
+            kind, arguments = self.get_optimizer_cls_and_kwargs(self.args, model)
+            self.optimizer = kind(self._groups(model), **arguments)
+        return self.optimizer
+
+    def _groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """Parameter groups by learning rate and by whether they decay."""
+        decaying = set(self.get_decay_parameter_names(model))
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                decay = self.args.weight_decay if name in decaying else 0.0
+                groups.setdefault((self._rate(name), decay), []).append(parameter)
+        return [{"params": p, "lr": lr, "weight_decay": decay} for (lr, decay), p in groups.items()]
+
+    def _rate(self, name: str) -> float:
+        rates = [rate for prefix, rate in self.rates.items() if name.startswith(prefix)]
+        return rates[0] if rates else self.args.learning_rate
+
+
+class PretrainingTrainer(PartwiseTrainer):
+    """Measures both parts of the loss on validation.
+
+    The contrastive loss is a mean over pairs, the masked-language loss one over masked tokens; so both are summed
+    with those weights over batches and processes, and the whole loss is put together from the two means.
+    """
+
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        model = self._wrap_model(self.model, training=False).eval()
+        sums = torch.zeros(4, dtype=torch.float64)
+        for inputs in dataloader:
+            sums += self._batch_sums(model, self._prepare_inputs(inputs)).cpu()
+        sums = self.accelerator.reduce(sums.float().to(self.args.device)).double().cpu()
+        contrastive, mlm = sums[0] / sums[1], sums[2] / sums[3].clamp(min=1)
+        values = {"contrastive_loss": float(contrastive)}
+        if self.model.config.mlm_weight > 0:
+            values["mlm_loss"] = float(mlm)
+        values["loss"] = float(contrastive + self.model.config.mlm_weight * mlm)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in values.items()}
+        return EvalLoopOutput(None, None, metrics, num_samples=self.num_examples(dataloader))
+
+    @torch.no_grad()
+    def _batch_sums(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+        """(4,) float64: contrastive loss × pairs, pairs, masked-language loss × masked tokens, masked tokens."""
+        with self.compute_loss_context_manager():
+            output = model(**inputs)
+        pairs, words = len(inputs["input_ids"]), int((inputs["mlm_labels"] != IGNORED).sum())
+        mlm = 0.0 if output.mlm_loss is None else float(output.mlm_loss)
+        return torch.tensor([float(output.contrastive_loss) * pairs, pairs, mlm * words, words]).double()
