@@ -1,0 +1,106 @@
+"""Pictures of mammograms, as PNG bytes: the breast crop drawn on its image, and a strip of images with captions.
+
+Pixels come in as arrays or Pillow images that were read and scaled before; nothing here opens a file.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from io import BytesIO
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
+
+FRAME = (230, 159, 0)  # Okabe and Ito's orange: 8.6 : 1 on black and no colour of a grey image
+FRAME_INDEX = 255  # of the palette: greys below, the frame's colour on top
+STRIP_GREYS = 40  # what the eye tells apart in a small picture, and half the bytes of 256
+STRIP_WIDTH = 2.3  # inches of one image with its caption
+STRIP_DPI = 100
+CAPTION_LINE = 34  # characters
+CAPTION_LINES = 5
+
+
+def crop_picture(pixels: np.ndarray, box: tuple[int, int, int, int], *, height: int = 400) -> bytes:
+    """A mammogram, reduced, with the breast's box as an orange frame.
+
+    Args:
+        pixels: (H, W) uint8.
+        box: (x0, y0, x1, y1) in pixels, x1 and y1 exclusive, within the image.
+        height: of the picture; a smaller image keeps its size.
+
+    Returns:
+        bytes of a PNG of 255 greys and one colour, a third of what an RGB one takes.
+
+    Raises:
+        ValueError: another type or shape, or a box that is empty or leaves the image.
+    """
+    if pixels.ndim != 2 or pixels.dtype != np.uint8:
+        raise ValueError(f"The mammogram is {pixels.dtype} {pixels.shape}: expected uint8 (height, width).")
+    x0, y0, x1, y1 = box
+    if not (0 <= x0 < x1 <= pixels.shape[1] and 0 <= y0 < y1 <= pixels.shape[0]):
+        raise ValueError(f"The box {tuple(box)} is empty or leaves the image of {pixels.shape} pixels.")
+    scale = min(1.0, height / pixels.shape[0])
+    size = [max(1, round(side * scale)) for side in reversed(pixels.shape)]
+    small = Image.fromarray(pixels).resize(size, Image.Resampling.BOX)
+    greys = np.minimum(np.asarray(small), FRAME_INDEX - 1)
+    picture = Image.fromarray(greys).convert("L")
+    picture.putpalette(bytes(np.repeat(np.arange(FRAME_INDEX, dtype=np.uint8), 3)) + bytes(FRAME))
+    corners = [round(x0 * scale), round(y0 * scale), round(x1 * scale) - 1, round(y1 * scale) - 1]
+    ImageDraw.Draw(picture).rectangle(_ordered(corners), outline=FRAME_INDEX, width=2)
+    return _png(picture)
+
+
+def contact_strip(images: Sequence[Image.Image], captions: Sequence[str], title: str) -> bytes:
+    """Images side by side, the beginning of each caption below, a title above: a PNG for a README.
+
+    Args:
+        images: greyscale, of any sizes.
+        captions: one an image; shown is what fits on five lines.
+        title: one line.
+
+    Returns:
+        PNG bytes in 40 greys, white background.
+
+    Raises:
+        ValueError: no images, or another number of captions.
+    """
+    if not images or len(images) != len(captions):
+        raise ValueError(f"{len(images)} images and {len(captions)} captions make no strip: expected pairs.")
+    figure = Figure(figsize=(STRIP_WIDTH * len(images), 4.4), dpi=STRIP_DPI, layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    for axes, image, caption in zip(
+        figure.subplots(1, len(images), squeeze=False)[0], images, captions, strict=True
+    ):
+        axes.imshow(image.convert("L"), cmap="gray", interpolation="antialiased", interpolation_stage="data")
+        axes.set_axis_off()
+        axes.text(
+            0, -0.03, beginning(caption), transform=axes.transAxes, va="top", fontsize=7.5, parse_math=False
+        )
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    grey = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).convert("L")
+    levels = np.rint(np.linspace(0, 255, STRIP_GREYS)).astype(np.uint8)
+    nearest = np.rint(np.asarray(grey) * ((STRIP_GREYS - 1) / 255)).astype(np.uint8)
+    return _png(Image.fromarray(levels[nearest]))
+
+
+def beginning(caption: str) -> str:
+    """The first lines of a caption, cut at a word, with an ellipsis where something is left out."""
+    return "\n".join(
+        textwrap.wrap(
+            caption, CAPTION_LINE, max_lines=CAPTION_LINES, placeholder=" …", break_on_hyphens=False
+        )
+    )
+
+
+def _ordered(corners: list[int]) -> list[int]:
+    """A frame of at least one pixel, however small the picture is."""
+    x0, y0, x1, y1 = corners
+    return [x0, y0, max(x0, x1), max(y0, y1)]
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
