@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -91,7 +90,7 @@ def finish_run(options: TrainingOptions, save: Any, results: Mapping[str, Any]) 
     partial.mkdir()
     save(partial)
     for file in partial.iterdir():
-        os.replace(file, output / file.name)
+        file.replace(output / file.name)
     partial.rmdir()
     write_json(output / RESULTS, results)
     if not options.keep_checkpoints:
@@ -102,4 +101,4 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write the file whole or not at all."""
     beside = path.with_name(f".{path.name}.part")
     beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    beside.replace(path)
