@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from dataset_builders.birads import DENSITIES, FIVE_NAMES, THREE_NAMES
+from dataset_builders.birads import DENSITIES, FIVE_CLASSES, FIVE_NAMES, THREE_NAMES
 
 from .plots import confusion, loss_curves
 
@@ -29,7 +29,7 @@ LOSSES = {
     "eval_contrastive_loss": "validation, contrastive",
     "eval_mlm_loss": "validation, masked language",
 }
-SIZES = {"n_train": "training", "n_validation": "validation", "n_held_out": "held out"}
+SIZES = {"n_train": "for training", "n_validation": "for validation", "n_held_out": "held out"}
 DIRECTIONS = {"image_to_text": "image → caption", "text_to_image": "caption → image"}
 EXTRACTION = {
     "planted": "pairs planted",
@@ -38,10 +38,10 @@ EXTRACTION = {
     "right_fraction": "right of planted",
     "character_error_rate": "character error rate",
 }
-MATRICES = {  # key of the results → (class names, caption)
-    "confusion_five": (FIVE_NAMES, "BI-RADS, five classes"),
-    "confusion_three": (THREE_NAMES, "BI-RADS, three groups"),
-    "confusion_density": (DENSITIES, "Breast density"),
+MATRICES = {  # key of the results → (class names in words, in the picture, caption)
+    "confusion_five": (FIVE_NAMES, [str(value) for value in FIVE_CLASSES], "BI-RADS, five classes"),
+    "confusion_three": (THREE_NAMES, THREE_NAMES, "BI-RADS, three groups"),
+    "confusion_density": (DENSITIES, DENSITIES, "Breast density"),
 }
 # The citations that the collection asks for, and its licence, as the Cancer Imaging Archive states them.
 IMAGE_CREDIT = (
@@ -111,6 +111,7 @@ def write_report(
         "extraction": _extraction_table(extraction) if extraction else None,
         "pretraining": _pretraining(pretraining) if pretraining else None,
         "scores": _score_table(arms) if arms else None,
+        "class_scores": _class_table(arms) if arms else None,
         "arms": [_arm(name, results) for name, results in (arms or {}).items()],
         "exams": _exams(readings),
         "real_introduction": _introduction(readings),
@@ -170,7 +171,7 @@ def _extraction_table(extraction: Mapping[str, Mapping[str, Any]]) -> dict[str, 
 
 def _pretraining(results: Mapping[str, Any]) -> dict[str, Any]:
     history, retrieval = results.get("history"), results.get("retrieval")
-    sizes = [f"{results[key]} for {name}" for key, name in SIZES.items() if results.get(key) is not None]
+    sizes = [f"{results[key]} {name}" for key, name in SIZES.items() if results.get(key) is not None]
     return {
         "sizes": f"Image–caption pairs: {', '.join(sizes)}." if sizes else "",
         "curves": _picture(loss_curves(history), _loss_text(history)) if history else None,
@@ -221,16 +222,25 @@ def _score_table(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             number(_score(results, key, name)) + _interval(results.get(f"{key}_interval"))
             for key in ("f1_five", "f1_three")
         ]
-        per_class = [number(value) for value in _score(results, "f1_per_class", name)]
-        rows.append(
-            [name, *scores, number(results.get("density_f1")), *per_class, _cell(results.get("n_train"))]
-        )
-    columns = ["model", "macro F1, five classes", "macro F1, three groups", "macro F1, density"]
-    columns += [f"F1, {name}" for name in FIVE_NAMES] + ["training images"]
-    caption = (
-        "Scores on test patients; in square brackets a 95 % interval over patients, where it was computed."
-    )
+        rows.append([name, *scores, number(results.get("density_f1")), _cell(results.get("n_train"))])
+    columns = ["model", "five classes", "three groups", "density", "training images"]
+    caption = "Macro F1 on test patients; [95 % interval over patients] where it was computed"
     return {"caption": caption, "columns": columns, "rows": rows}
+
+
+def _class_table(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """F1 of the five classes, and how many test images each of them has."""
+    rows = []
+    for name, results in arms.items():
+        rows.append([name, *(number(value) for value in _score(results, "f1_per_class", name))])
+    matrices = [results["confusion_five"] for results in arms.values() if results.get("confusion_five")]
+    if matrices and all(_row_sums(matrix) == _row_sums(matrices[0]) for matrix in matrices):
+        rows.append(["test images", *_row_sums(matrices[0])])
+    return {"caption": "F1 of each class", "columns": ["model", *FIVE_NAMES], "rows": rows}
+
+
+def _row_sums(matrix: Sequence[Sequence[int]]) -> list[int]:
+    return [sum(row) for row in matrix]
 
 
 def _interval(bounds: Sequence[float] | None) -> str:
@@ -247,10 +257,10 @@ def _score(results: Mapping[str, Any], key: str, name: str) -> Any:
 
 def _arm(name: str, results: Mapping[str, Any]) -> dict[str, Any]:
     pictures = []
-    for key, (names, caption) in MATRICES.items():
+    for key, (names, short, caption) in MATRICES.items():
         if results.get(key) is not None:
             alt = f"Confusion matrix {name}, {caption}. {_matrix_text(results[key], names)}"
-            pictures.append(_picture(confusion(results[key], names), alt) | {"caption": caption})
+            pictures.append(_picture(confusion(results[key], short), alt) | {"caption": caption})
     return {"name": name, "pictures": pictures}
 
 
