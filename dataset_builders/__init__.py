@@ -1,1 +1,4 @@
-"""Archives and atlases into records and pairs; labels and folds."""
+"""Archives and atlases into records and pairs; labels and folds.
+
+`from dataset_builders.building import build_dataset`, `from dataset_builders.atlas_pairs import extract_pairs`.
+"""

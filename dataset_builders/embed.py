@@ -1,0 +1,137 @@
+"""EMBED (Emory): DICOM by cohort, patient and exam; a metadata row for each file, a clinical row for each finding.
+
+Licence: models, weights or embeddings trained on EMBED may not be released without written permission.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from datasets import Value
+
+from dataset_builders.birads import worst
+from dataset_builders.record_builder import RecordBuilder
+from dataset_builders.records import LATERALITIES, VIEWS
+from dataset_builders.tables import coded, read_table, tables_fingerprint, text
+
+TABLES = ("metadata", "clinical")
+METADATA = (
+    "empi_anon",
+    "acc_anon",
+    "anon_dicom_path",
+    "FinalImageType",
+    "ImageLateralityFinal",
+    "ViewPosition",
+    "spot_mag",
+)
+CLINICAL = ("acc_anon", "desc", "asses", "tissueden", "side", "age_at_study", "RACE_DESC")
+ASSESSMENTS = {"A": 0, "N": 1, "B": 2, "P": 3, "S": 4, "M": 5, "K": 6}
+TISSUE = {"1": "A", "2": "B", "3": "C", "4": "D"}  # 5 is a male breast
+NEGATIVE = 1
+
+
+class EmbedBuilder(RecordBuilder):
+    """EMBED's archive: `tables/EMBED_OpenData_{metadata,clinical}.csv` (or `…_reduced.csv`) and `**/cohort_*/…`.
+
+    Images: 2D (no synthetic C-view), CC and MLO, no spot or magnification views.
+    """
+
+    own_features = {"embed_age": Value("float32"), "embed_race": Value("string")}
+
+    @classmethod
+    def fingerprint_of(cls, folder: Path) -> str:
+        return tables_fingerprint(_table(folder, name) for name in TABLES)
+
+    def index(self, folder: Path) -> list[dict[str, Any]]:
+        images = read_table(_table(folder, "metadata"), METADATA).to_dict("records")
+        findings: dict[str, list[dict]] = defaultdict(list)
+        for row in read_table(_table(folder, "clinical"), CLINICAL).to_dict("records"):
+            findings[text(row["acc_anon"])].append(row)
+        root = _images_root(folder)
+        rows = (
+            _record(image, findings[text(image["acc_anon"])], root) for image in images if _is_wanted(image)
+        )
+        return [row for row in rows if row is not None]
+
+
+def breast_assessment(findings: Iterable[dict[str, Any]], laterality: str) -> int | None:
+    """The worst BI-RADS of one exam's findings that concern a breast.
+
+    A finding concerns a breast when its `side` is the same, B or empty. A bilateral exam whose findings are all on
+    the other side is negative here (1), although no row says so; None: nothing is known about this breast.
+    """
+    findings = list(findings)
+    own = [row for row in findings if text(row["side"]) in (laterality, "B", "")]
+    known = [value for row in own if (value := coded(row["asses"], ASSESSMENTS)) is not None]
+    if known:
+        return worst(known)
+    covers_it = any(_covers(text(row["desc"]), laterality) for row in findings)
+    return NEGATIVE if findings and not own and covers_it else None
+
+
+def _covers(description: str, laterality: str) -> bool:
+    """Whether an exam of this description shows a breast: bilateral, or of that side."""
+    words = description.lower()
+    return "bilat" in words or {"L": "left", "R": "right"}[laterality] in words
+
+
+def _table(folder: Path, name: str) -> Path:
+    """A table in `tables/` or the folder itself, whole or reduced."""
+    stems = (f"EMBED_OpenData_{name}.csv", f"EMBED_OpenData_{name}_reduced.csv")
+    candidates = [place / stem for place in (folder / "tables", folder) for stem in stems]
+    found = next((path for path in candidates if path.is_file()), None)
+    if found is None:
+        raise FileNotFoundError(
+            f"{folder} has no tables/{stems[0]} (nor {stems[1]}); get EMBED's tables first."
+        )
+    return found
+
+
+def _images_root(folder: Path) -> Path:
+    """The folder that holds `cohort_…`."""
+    found = next((path for path in sorted(folder.rglob("cohort_*")) if path.is_dir()), None)
+    if found is None:
+        raise FileNotFoundError(
+            f"{folder} has no folder cohort_1, cohort_2, …; expected EMBED's images below it."
+        )
+    return found.parent
+
+
+def _is_wanted(image: dict[str, Any]) -> bool:
+    return (
+        text(image["FinalImageType"]) == "2D"
+        and text(image["ViewPosition"]) in VIEWS
+        and text(image["ImageLateralityFinal"]) in LATERALITIES
+        and text(image["spot_mag"]) in ("", "0", "0.0")
+    )
+
+
+def _record(image: dict[str, Any], findings: list[dict[str, Any]], root: Path) -> dict[str, Any] | None:
+    """None where the exam has no assessment of this breast."""
+    laterality = text(image["ImageLateralityFinal"])
+    birads = breast_assessment(findings, laterality)
+    if birads is None:
+        return None
+    return {
+        "path": str(root / _below_root(text(image["anon_dicom_path"]))),
+        "patient_id": text(image["empi_anon"]),
+        "exam_id": text(image["acc_anon"]),
+        "laterality": laterality,
+        "view": text(image["ViewPosition"]),
+        "birads": birads,
+        "density": next((d for row in findings if (d := coded(row["tissueden"], TISSUE))), None),
+        "source": "embed",
+        "embed_age": float(text(findings[0]["age_at_study"]) or "nan"),
+        "embed_race": text(findings[0]["RACE_DESC"]) or None,
+    }
+
+
+def _below_root(path: str) -> str:
+    """The curator's path from `cohort_` on."""
+    start = path.find("cohort_")
+    if start < 0:
+        raise ValueError(f"anon_dicom_path {path!r} has no part 'cohort_…', so the file cannot be found.")
+    return path[start:]
