@@ -1,0 +1,99 @@
+"""Make phantom data to try everything on: atlas PDFs of both kinds and screening archives. No real patient in it."""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from tqdm import tqdm
+
+from dataset_builders.birads import FIVE_CLASSES
+from dataset_builders.phantom.archives import write_embed, write_teknofest
+from dataset_builders.phantom.atlas_pdf import write_atlas
+from dataset_builders.phantom.case import PhantomCase, draw_case
+from training.cli import run_script
+
+# Each part draws its own patients, so that nobody is in two of them.
+FIRST_INDEX = {"text": 0, "scanned": 100_000, "teknofest": 200_000, "embed": 300_000}
+ATLASES = {"text": "atlas_text.pdf", "scanned": "atlas_scanned.pdf"}
+
+
+def main() -> None:
+    args = parse_args()
+    if args.output.exists():
+        raise ValueError(f"{args.output} exists already; remove it, or choose another --output.")
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=args.output.parent, prefix=f".{args.output.name}-") as work:
+        folder = Path(work) / "phantom"
+        folder.mkdir()
+        about = {"atlases": make_atlases(folder, args), **make_archives(folder, args), "seed": args.seed}
+        (folder / "phantom.json").write_text(json.dumps(about, indent=2))
+        folder.rename(args.output)
+    print(f"{args.output}: " + json.dumps(about))
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="The output holds atlas_text.pdf and atlas_scanned.pdf, what was planted in them (….truth.json), and "
+        "the archives teknofest/ and embed/ with the folders, tables and column names of the real ones. The same "
+        "options always make the same data.",
+    )
+    parser.add_argument("--output", required=True, type=Path, help="the folder to write; must not exist")
+    parser.add_argument(
+        "--text-cases", type=count, default=450, help="cases in the atlas with a text layer (450)"
+    )
+    parser.add_argument("--scanned-cases", type=count, default=40, help="cases in the scanned atlas (40)")
+    parser.add_argument("--patients", type=count, default=150, help="patients in the TEKNOFEST archive (150)")
+    parser.add_argument("--embed-patients", type=count, default=20, help="patients in the EMBED archive (20)")
+    parser.add_argument(
+        "--height", type=int, default=512, help="of the images in pixels; 3/4 of it wide (512)"
+    )
+    parser.add_argument("--seed", type=count, default=7, help="another seed makes other patients (7)")
+    parser.add_argument("--processes", type=int, default=None, help="images made side by side (one per CPU)")
+    return parser.parse_args()
+
+
+def count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("expected 0 or more")
+    return number
+
+
+def make_atlases(folder: Path, args: argparse.Namespace) -> dict[str, int]:
+    """Write the PDFs; → planted pairs by kind."""
+    planted = {}
+    sizes = {"text": args.text_cases, "scanned": args.scanned_cases}
+    for kind, size in tqdm([item for item in sizes.items() if item[1]], "phantom atlases", unit="PDF"):
+        truth = write_atlas(
+            folder / ATLASES[kind],
+            [draw_case(args.seed, FIRST_INDEX[kind] + i) for i in range(size)],
+            kind=kind,
+            seed=args.seed,
+            image_height=args.height,
+            processes=args.processes,
+        )
+        planted[kind] = sum(figure["n_images"] for figure in truth)
+    return planted
+
+
+def make_archives(folder: Path, args: argparse.Namespace) -> dict[str, int]:
+    """Write the archives; → patients of each."""
+    shape = {"height": args.height, "width": args.height * 3 // 4, "processes": args.processes}
+    if args.patients:
+        write_teknofest(folder / "teknofest", balanced_cases("teknofest", args.patients, args.seed), **shape)
+    if args.embed_patients:
+        cases = [draw_case(args.seed, FIRST_INDEX["embed"] + i) for i in range(args.embed_patients)]
+        write_embed(folder / "embed", cases, **shape)
+    return {"teknofest": args.patients, "embed": args.embed_patients}
+
+
+def balanced_cases(part: str, size: int, seed: int) -> list[PhantomCase]:
+    """As many patients of each of the five classes: TEKNOFEST was collected so, unlike a screening population."""
+    classes = [FIVE_CLASSES[i % len(FIVE_CLASSES)] for i in range(size)]
+    return [draw_case(seed, FIRST_INDEX[part] + i, birads=birads) for i, birads in enumerate(classes)]
+
+
+if __name__ == "__main__":
+    run_script(main)
