@@ -14,9 +14,9 @@ from PIL import Image, ImageDraw
 
 FRAME = (230, 159, 0)  # Okabe and Ito's orange: 8.6 : 1 on black and no colour of a grey image
 FRAME_INDEX = 255  # of the palette: greys below, the frame's colour on top
-STRIP_GREYS = 40  # what the eye tells apart in a small picture, and half the bytes of 256
+STRIP_GREYS = 32  # what the eye tells apart in a small picture, and half the bytes of 256
 STRIP_WIDTH = 2.3  # inches of one image with its caption
-STRIP_DPI = 100
+STRIP_DPI = 96
 CAPTION_LINE = 34  # characters
 CAPTION_LINES = 5
 
@@ -60,7 +60,7 @@ def contact_strip(images: Sequence[Image.Image], captions: Sequence[str], title:
         title: one line.
 
     Returns:
-        PNG bytes in 40 greys, white background.
+        PNG bytes in 32 greys, white background.
 
     Raises:
         ValueError: no images, or another number of captions.
