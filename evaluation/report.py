@@ -34,6 +34,7 @@ DIRECTIONS = {"image_to_text": "image â†’ caption", "text_to_image": "caption â†
 EXTRACTION = {
     "planted": "pairs planted",
     "found": "pairs found",
+    "captions": "captions",
     "right": "right",
     "right_fraction": "right of planted",
     "character_error_rate": "character error rate",

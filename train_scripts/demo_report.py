@@ -107,9 +107,8 @@ def read_numbers(args: argparse.Namespace) -> dict[str, Any]:
         raise FileNotFoundError(
             f"{args.release} is no release (no config.json); run train_scripts/export_release.py."
         )
-    extraction = args.pairs / "extraction.json"
     return {
-        "extraction": extraction_scores(read_json(extraction, "extract_pairs.py")),
+        "extraction": extraction_scores(args.pairs / "extraction.json"),
         "pretraining": read_json(args.pretraining, "pretrain.py") if args.pretraining else None,
         "arms": dict(named_arms(args.classification)),
     }
@@ -129,9 +128,15 @@ def read_json(path: Path, script: str) -> dict[str, Any]:
     return content
 
 
-def extraction_scores(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """PDF's file name → its counts."""
-    return {Path(row["pdf"]).name: row for row in content["pdfs"]}
+def extraction_scores(path: Path) -> dict[str, Mapping[str, Any]]:
+    """PDF's name → its counts, beside them what was planted where that is known."""
+    pdfs = read_json(path, "extract_pairs.py").get("pdfs")
+    if not isinstance(pdfs, dict):
+        raise ValueError(f"{path} has no 'pdfs'; run train_scripts/extract_pairs.py again.")
+    return {
+        name: {"found": pdf["pairs"], "captions": pdf["captions"], **pdf.get("truth", {})}
+        for name, pdf in pdfs.items()
+    }
 
 
 def named_arms(paths: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
