@@ -91,13 +91,14 @@ def _table(folder: Path, name: str) -> Path:
 
 
 def _images_root(folder: Path) -> Path:
-    """The folder that holds `cohort_…`."""
-    found = next((path for path in sorted(folder.rglob("cohort_*")) if path.is_dir()), None)
-    if found is None:
-        raise FileNotFoundError(
-            f"{folder} has no folder cohort_1, cohort_2, …; expected EMBED's images below it."
-        )
-    return found.parent
+    """The folder that holds `cohort_…`: the archive itself, or one at most two below it (not all of EMBED is searched)."""
+    for pattern in ("cohort_*", "*/cohort_*", "*/*/cohort_*"):
+        found = next((path for path in sorted(folder.glob(pattern)) if path.is_dir()), None)
+        if found is not None:
+            return found.parent
+    raise FileNotFoundError(
+        f"{folder} has no folder cohort_1, cohort_2, …; expected EMBED's images below it."
+    )
 
 
 def _is_wanted(image: dict[str, Any]) -> bool:

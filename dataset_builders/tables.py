@@ -1,8 +1,9 @@
-"""Tables as text: CSV and Excel, headers in one Unicode form, missing columns named."""
+"""An archive's files, and its tables as text: CSV and Excel, headers in one Unicode form, missing columns named."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,14 @@ def read_table(path: str | Path, columns: Sequence[str], *, prefixes: Sequence[s
         raise ValueError(f"{path} has a header and no rows; expected at least one.")
     chosen = table[list(names.values())].set_axis(list(names), axis=1)
     return chosen.astype(object).where(chosen.notna(), None)
+
+
+def files_below(folder: Path, suffix: str) -> list[Path]:
+    """All files of a suffix (any case) in a folder, links to folders followed: archives are often put together so."""
+    found = []
+    for place, _, names in os.walk(folder, followlinks=True):
+        found += [Path(place, name) for name in names if name.lower().endswith(suffix)]
+    return sorted(found)
 
 
 def tables_fingerprint(paths: Iterable[Path]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from dataset_builders.birads import DENSITIES
 from dataset_builders.record_builder import RecordBuilder
-from dataset_builders.tables import read_table, tables_fingerprint, text
+from dataset_builders.tables import files_below, read_table, tables_fingerprint, text
 
 PATIENT, DENSITY = "HASTANO", "MEME KOMPOZİSYONU"
 GROUP = "BIRADS KATEGORİSİ"
@@ -30,7 +30,7 @@ class TeknofestBuilder(RecordBuilder):
     def index(self, folder: Path) -> list[dict[str, Any]]:
         patients = {row[PATIENT]: row for sheet in _sheets(folder) for row in _rows(sheet)}
         records = []
-        for path in sorted(folder.rglob("*.dcm")):
+        for path in files_below(folder, ".dcm"):
             position = IMAGES.get(path.stem.upper())
             row = patients.get(path.parent.name)
             if position and row:
@@ -71,7 +71,7 @@ def parse_score(cell: object, group: object) -> int | None:
 
 
 def _sheets(folder: Path) -> list[Path]:
-    sheets = sorted(path for path in folder.rglob("*.xlsx") if not path.name.startswith("~$"))
+    sheets = [path for path in files_below(folder, ".xlsx") if not path.name.startswith("~$")]
     if not sheets:
         raise FileNotFoundError(f"{folder} has no .xlsx sheet; expected the labels of TEKNOFEST in it.")
     return sheets

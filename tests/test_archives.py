@@ -1,0 +1,238 @@
+"""EMBED and TEKNOFEST: phantom archives in, the right labels out; and what is said when something is missing."""
+
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dataset_builders.building import build_dataset
+from dataset_builders.embed import breast_assessment
+from dataset_builders.phantom.archives import write_embed, write_teknofest
+from dataset_builders.phantom.case import draw_case
+from dataset_builders.records import RECORD_FEATURES
+from dataset_builders.teknofest import breast_assessments, parse_quadrants, parse_score
+
+ROOT = Path(__file__).resolve().parent.parent
+SIZE = {"height": 96, "width": 72, "processes": 1}
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return [draw_case(3, i, birads=birads) for i, birads in enumerate((0, 1, 2, 4, 5))]
+
+
+@pytest.fixture(scope="module")
+def teknofest(cases, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("teknofest")
+    write_teknofest(folder, cases, **SIZE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def embed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("embed")
+    write_embed(folder, [draw_case(4, i) for i in range(6)], **SIZE)
+    return folder
+
+
+def build(name, folder, tmp_path, **options):
+    return build_dataset(name, folder, cache_dir=tmp_path / "cache", **options)
+
+
+# ---- TEKNOFEST
+
+
+def test_teknofest_images_get_the_labels_of_their_breast(teknofest, cases, tmp_path):
+    data, skipped = build("teknofest", teknofest, tmp_path)
+    assert not skipped
+    assert set(RECORD_FEATURES) == set(data.column_names)
+    assert len(data) == len(list(teknofest.rglob("*.dcm")))
+    by_patient = {f"9{case.index:07d}": case for case in cases}
+    for row in data:
+        case = by_patient[row["patient_id"]]
+        worse = case.breasts[row["laterality"]].birads == case.birads
+        assert row["birads"] == (case.birads if worse else 1)
+        assert row["density"] == case.density
+        assert row["image"].mode == "L" and row["image"].getextrema() == (0, 255)
+
+
+def test_the_breast_crop_can_be_left_out(teknofest, tmp_path):
+    cropped, _ = build("teknofest", teknofest, tmp_path)
+    whole, _ = build("teknofest", teknofest, tmp_path, crop=False)
+    assert {image.size for image in whole["image"]} == {(72, 96)}
+    assert all(image.width < 72 for image in cropped["image"])
+
+
+@pytest.mark.parametrize(
+    "score, right, left, expected",
+    [
+        (1, ["x"], [], {"R": 1, "L": 1}),
+        (4, ["x"], [], {"R": 4, "L": 1}),
+        (5, [], ["x"], {"R": 1, "L": 5}),
+        (4, ["x"], ["y"], {"R": 4, "L": 4}),
+        (2, [], [], {"R": 2, "L": 2}),
+        (None, ["x"], [], {"R": None, "L": None}),
+    ],
+)
+def test_patient_to_breast_rules(score, right, left, expected):
+    assert breast_assessments(score, right, left) == expected
+
+
+@pytest.mark.parametrize("cell", [None, "", "[]", "nan"])
+def test_no_quadrant(cell):
+    assert parse_quadrants(cell) == []
+
+
+def test_quadrants_are_lists_written_as_text():
+    assert parse_quadrants("['ÜST DIŞ', 'MERKEZ']") == ["ÜST DIŞ", "MERKEZ"]
+    assert parse_quadrants("ÜST DIŞ, ALT İÇ") == ["ÜST DIŞ", "ALT İÇ"]
+
+
+def test_scores():
+    assert parse_score("Kategori 4", "BI-RADS4-5") == 4
+    assert parse_score(None, "BI-RADS0") == 0
+    assert parse_score(None, "BI-RADS4-5") is None
+
+
+def test_headers_count_in_any_unicode_form_and_folders_may_be_links(teknofest, tmp_path):
+    folder = tmp_path / "decomposed"
+    folder.mkdir()
+    for path in teknofest.iterdir():
+        if path.is_dir():
+            (folder / path.name).symlink_to(path)
+    table = pd.read_excel(teknofest / "veri_bilgisi.xlsx", dtype=str)
+    table.columns = [unicodedata.normalize("NFD", name) + " " for name in table.columns]
+    table.to_excel(folder / "a.xlsx", index=False)
+    data, _ = build("teknofest", folder, tmp_path)
+    assert set(data["birads"]) >= {0, 4, 5}
+
+
+def test_a_missing_column_is_named(teknofest, tmp_path):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    table = pd.read_excel(teknofest / "veri_bilgisi.xlsx", dtype=str).drop(columns="MEME KOMPOZİSYONU")
+    table.to_excel(folder / "veri.xlsx", index=False)
+    with pytest.raises(
+        ValueError, match=r"veri.xlsx has no column 'MEME KOMPOZİSYONU'; the columns found are: HAST"
+    ):
+        build("teknofest", folder, tmp_path)
+
+
+def test_unreadable_images_are_told_and_the_rest_is_built(teknofest, tmp_path):
+    folder = tmp_path / "archive"
+    for path in teknofest.rglob("*"):
+        if path.is_file():
+            target = folder / path.relative_to(teknofest)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    images = sorted(folder.rglob("*.dcm"))
+    images[0].write_bytes(b"")
+    images[1].write_bytes(images[1].read_bytes()[:3000])
+    data, skipped = build("teknofest", folder, tmp_path)
+    assert len(data) == len(images) - 2
+    assert [entry["file"] for entry in skipped] == [str(images[0]), str(images[1])]
+    assert "empty file" in skipped[0]["reason"]
+
+
+def test_a_changed_table_is_not_answered_from_the_cache(teknofest, tmp_path):
+    folder = tmp_path / "archive"
+    for path in teknofest.rglob("*"):
+        if path.is_file():
+            target = folder / path.relative_to(teknofest)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    before, _ = build("teknofest", folder, tmp_path)
+    table = pd.read_excel(folder / "veri_bilgisi.xlsx", dtype=str)
+    table["MEME KOMPOZİSYONU"] = "A"
+    table.to_excel(folder / "veri_bilgisi.xlsx", index=False)
+    after, _ = build("teknofest", folder, tmp_path)
+    assert set(before["density"]) != {"A"} and set(after["density"]) == {"A"}
+
+
+# ---- EMBED
+
+
+def finding(side, asses, desc="MG Screening Bilateral"):
+    return {"side": side, "asses": asses, "desc": desc}
+
+
+def test_embed_images_get_the_worst_finding_of_their_breast(embed, tmp_path):
+    data, skipped = build("embed", embed, tmp_path)
+    assert not skipped
+    by_patient = {str(60_000_000 + i): draw_case(4, i) for i in range(6)}
+    for row in data:
+        case = by_patient[row["patient_id"]]
+        assert row["birads"] == case.breasts[row["laterality"]].birads
+        assert row["density"] == case.density
+        assert row["embed_age"] == case.age
+    assert len(data) == len(list(embed.rglob("*.dcm")))
+
+
+@pytest.mark.parametrize(
+    "rows, side, expected",
+    [
+        ([finding("L", "S")], "L", 4),
+        ([finding("L", "S")], "R", 1),  # the negative other side has no row of its own
+        ([finding("L", "S", desc="MG Diagnostic Left")], "R", None),
+        ([finding("B", "B")], "R", 2),
+        ([finding(None, "N")], "L", 1),
+        ([finding("L", "B"), finding("L", "A")], "L", 0),  # screening: A > B > N
+        ([finding("L", "P"), finding("L", "M"), finding("L", "K")], "L", 6),  # diagnostic: K > M > … > P
+        ([finding("L", "X")], "L", None),
+        ([], "L", None),
+    ],
+)
+def test_embed_findings_to_breast(rows, side, expected):
+    assert breast_assessment(rows, side) == expected
+
+
+def test_synthetic_spot_and_other_views_are_left_out(embed, tmp_path):
+    folder = tmp_path / "archive"
+    (folder / "tables").mkdir(parents=True)
+    (folder / "images").symlink_to(embed / "images")
+    table = pd.read_csv(embed / "tables" / "EMBED_OpenData_metadata.csv", dtype=str)
+    table.loc[0, "FinalImageType"] = "cview"
+    table.loc[1, "ViewPosition"] = "ML"
+    table.loc[2, "spot_mag"] = "1"
+    table.to_csv(folder / "tables" / "EMBED_OpenData_metadata_reduced.csv")
+    clinical = (embed / "tables" / "EMBED_OpenData_clinical.csv").read_bytes()
+    (folder / "tables" / "EMBED_OpenData_clinical_reduced.csv").write_bytes(clinical)
+    data, _ = build("embed", folder, tmp_path)
+    assert len(data) == len(table) - 3
+
+
+def test_embed_without_tables_or_columns_says_which(embed, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"EMBED_OpenData_metadata\.csv"):
+        build("embed", tmp_path, tmp_path)
+    folder = tmp_path / "archive"
+    (folder / "tables").mkdir(parents=True)
+    (folder / "images").symlink_to(embed / "images")
+    for name in ("metadata", "clinical"):
+        table = pd.read_csv(embed / "tables" / f"EMBED_OpenData_{name}.csv", dtype=str)
+        table.drop(columns="asses", errors="ignore").to_csv(folder / "tables" / f"EMBED_OpenData_{name}.csv")
+    with pytest.raises(ValueError, match=r"clinical\.csv has no column 'asses'"):
+        build("embed", folder, tmp_path)
+
+
+# ---- the script
+
+
+def run(*arguments):
+    command = [sys.executable, str(ROOT / "train_scripts" / "build_dataset.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def test_the_script_ends_with_one_sentence_and_leaves_nothing(tmp_path):
+    ended = run("--name", "teknofest", "--data", tmp_path / "nowhere", "--output", tmp_path / "out")
+    assert ended.returncode == 2
+    assert ended.stderr.strip().splitlines()[-1].startswith("error: ") and "nowhere" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_nobody_is_built_by_an_unknown_name(tmp_path):
+    with pytest.raises(ValueError, match="no builder 'vindr'; expected one of embed, teknofest"):
+        build_dataset("vindr", tmp_path)
