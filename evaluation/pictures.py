@@ -16,9 +16,11 @@ FRAME = (230, 159, 0)  # Okabe and Ito's orange: 8.6 : 1 on black and no colour 
 FRAME_INDEX = 255  # of the palette: greys below, the frame's colour on top
 STRIP_GREYS = 32  # what the eye tells apart in a small picture, and half the bytes of 256
 STRIP_WIDTH = 2.3  # inches of one image with its caption
-STRIP_DPI = 96
-CAPTION_LINE = 34  # characters
-CAPTION_LINES = 5
+STRIP_HEIGHT = 4.25
+STRIP_MARGINS = {"left": 0.01, "right": 0.99, "top": 0.915, "bottom": 0.27, "wspace": 0.06}
+STRIP_DPI = 130
+CAPTION_LINE = 35  # characters
+CAPTION_LINES = 8
 
 
 def crop_picture(pixels: np.ndarray, box: tuple[int, int, int, int], *, height: int = 400) -> bytes:
@@ -56,7 +58,7 @@ def contact_strip(images: Sequence[Image.Image], captions: Sequence[str], title:
 
     Args:
         images: greyscale, of any sizes.
-        captions: one an image; shown is what fits on five lines.
+        captions: one an image; shown is what fits on eight lines.
         title: one line.
 
     Returns:
@@ -67,15 +69,15 @@ def contact_strip(images: Sequence[Image.Image], captions: Sequence[str], title:
     """
     if not images or len(images) != len(captions):
         raise ValueError(f"{len(images)} images and {len(captions)} captions make no strip: expected pairs.")
-    figure = Figure(figsize=(STRIP_WIDTH * len(images), 4.4), dpi=STRIP_DPI, layout="constrained")
-    figure.suptitle(title, fontsize=11)
-    for axes, image, caption in zip(
-        figure.subplots(1, len(images), squeeze=False)[0], images, captions, strict=True
-    ):
-        axes.imshow(image.convert("L"), cmap="gray", interpolation="antialiased", interpolation_stage="data")
-        axes.set_axis_off()
-        axes.text(
-            0, -0.03, beginning(caption), transform=axes.transAxes, va="top", fontsize=7.5, parse_math=False
+    figure = Figure(figsize=(STRIP_WIDTH * len(images), STRIP_HEIGHT), dpi=STRIP_DPI)
+    figure.suptitle(title, fontsize=11, y=0.985)
+    axes = figure.subplots(1, len(images), squeeze=False, gridspec_kw=STRIP_MARGINS)[0]
+    for panel, image, caption in zip(axes, images, captions, strict=True):
+        panel.imshow(image.convert("L"), cmap="gray", interpolation="antialiased", interpolation_stage="data")
+        panel.set_axis_off()
+        panel.set_anchor("N")
+        panel.text(
+            0, -0.03, beginning(caption), transform=panel.transAxes, va="top", fontsize=7.5, parse_math=False
         )
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

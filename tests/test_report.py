@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataset_builders.phantom.case import draw_case
+from dataset_builders.phantom.render import render_view
 from evaluation import report
 from evaluation.pictures import FRAME, beginning, contact_strip, crop_picture
 from evaluation.report import Reading, write_report
@@ -366,13 +368,17 @@ def test_pixels_that_are_not_8_bit_are_refused():
 
 
 def test_a_strip_fits_a_readme_and_shows_every_image():
-    rng = np.random.default_rng(0)
-    noisy = [Image.fromarray(rng.integers(0, 256, (512, 384), dtype=np.uint8)) for _ in range(4)]
-    png = contact_strip(noisy, ["MAMMOGRAPHY: $x_1$ a mass. " * 20] * 4, "Phantoms")
-    assert len(png) <= 200_000  # noise is the worst case
+    case = draw_case(seed=3, index=0)
+    views = [
+        Image.fromarray((render_view(case, side, view, height=512, width=384).pixels >> 4).astype(np.uint8))
+        for side, view in (("L", "CC"), ("R", "MLO"))
+    ]
+    png = contact_strip(views * 2, ["MAMMOGRAPHY: $x_1$ a mass. " * 20] * 4, "Phantoms")
+    assert len(png) <= 200_000
     strip = np.asarray(Image.open(BytesIO(png)))
-    quarters = np.array_split(strip[100:250], 4, axis=1)
-    assert all(quarter.std() > 20 for quarter in quarters)
+    quarters = np.array_split(strip[100:350], 4, axis=1)
+    assert all(quarter.std() > 40 for quarter in quarters)
+    assert np.abs(quarters[0].astype(int) - quarters[1]).mean() > 10  # the one case's CC is not its MLO
     assert (strip[0] == 255).all()
 
 
@@ -382,7 +388,7 @@ def test_a_strip_needs_a_caption_for_every_image():
 
 
 def test_the_beginning_of_a_caption_ends_at_a_word():
-    text = beginning("one two three " * 40)
-    assert len(text.splitlines()) == 5 and text.endswith(" …")
+    text = beginning("one two three " * 60)
+    assert len(text.splitlines()) == 8 and text.endswith(" …")
     assert set(text.replace("…", "").split()) == {"one", "two", "three"}
     assert beginning("A short one.") == "A short one."
