@@ -91,7 +91,7 @@ def _table(folder: Path, name: str) -> Path:
 
 
 def _images_root(folder: Path) -> Path:
-    """The folder that holds `cohort_…`: the archive itself, or one at most two below it (not all of EMBED is searched)."""
+    """The folder that holds `cohort_…`, at most two below the archive (all of EMBED would take long to search)."""
     for pattern in ("cohort_*", "*/cohort_*", "*/*/cohort_*"):
         found = next((path for path in sorted(folder.glob(pattern)) if path.is_dir()), None)
         if found is not None:
