@@ -46,6 +46,8 @@ def main() -> None:
         numbers = read_numbers(args)
         readings = with_captions(scored_mammograms(args.release), pairs, args.release)
         write_report(args.output, **numbers, readings=readings, phantom=not args.real_data)
+        if not args.real_data:
+            print("PHANTOM: trained on synthetic mammograms; the scores of real ones mean nothing.")
         tell(numbers, readings, args.output)
 
 
