@@ -96,6 +96,9 @@ class MamClipVisionConfig(PreTrainedConfig):
         3, 1]}.
     image_size: (height, width) that the model is meant for; convolutional encoders take other sizes as well.
     num_channels: channels of `pixel_values`; grey mammograms are repeated three times.
+    pixel_mean, pixel_std: `pixel_values` (0 … 1) are shifted and divided by these before the first layer. 0 and 1,
+        as published, leave them as they are. A ConvNeXt that starts from random weights should get about 0.25 and
+        0.25: the LayerNorm behind its stem divides by the brightness, and without a shift density is lost at first.
     """
 
     model_type = "mamclip_vision"
@@ -105,6 +108,8 @@ class MamClipVisionConfig(PreTrainedConfig):
     model_args: dict[str, Any] = field(default_factory=dict)
     image_size: tuple[int, ...] | list[int] = (1024, 768)
     num_channels: int = 3
+    pixel_mean: float | int = 0.0
+    pixel_std: float | int = 1.0
 
     def __post_init__(self, **kwargs):
         self.image_size = tuple(self.image_size)
@@ -131,6 +136,10 @@ class MamClipVisionConfig(PreTrainedConfig):
                 f"image_size must be (height, width), both at least 1, but it is {self.image_size}."
             )
         _check_positive(self, "num_channels")
+
+    def validate_pixel_scale(self):
+        if self.pixel_std <= 0:
+            raise ValueError(f"pixel_std is {self.pixel_std}, but it must be positive.")
 
 
 @_plain_errors

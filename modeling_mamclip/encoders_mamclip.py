@@ -45,6 +45,7 @@ class MamClipVisionEncoder(nn.Module):
         super().__init__()
         self.architecture = config.architecture
         self.num_channels = config.num_channels
+        self.pixel_mean, self.pixel_std = config.pixel_mean, config.pixel_std
         self.trunk = create_trunk(config)
         self.width = getattr(self.trunk, "head_hidden_size", self.trunk.num_features)
         self.projection = nn.Linear(self.width, projection_dim)
@@ -53,7 +54,8 @@ class MamClipVisionEncoder(nn.Module):
         """pixel_values (B, C, H, W) float → last feature map as timm gives it, pooled (B, F), projected (B,
         P)."""
         self._check(pixel_values)
-        features = self.trunk.forward_features(pixel_values.to(self.projection.weight.dtype))
+        scaled = (pixel_values.to(self.projection.weight.dtype) - self.pixel_mean) / self.pixel_std
+        features = self.trunk.forward_features(scaled)
         pooled = self.trunk.forward_head(features)
         return features, pooled, self.projection(pooled)
 

@@ -1,0 +1,243 @@
+"""A release opens in a fresh process, in an empty folder, where none of our packages can be imported."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from dicom_files import as_bytes, mammogram
+from huggingface_hub import ModelCard
+from safetensors.torch import load_file
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import BertConfig, PreTrainedTokenizerFast
+
+from modeling_mamclip import MamClipConfig, MamClipForImageClassification, MamClipForPreTraining
+from processing import MamClipImageProcessor, MamClipProcessor
+from training.initialization import new_classifier
+from training.release import write_release
+
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "spiculated", "mass", "left", "right", "breast")
+VISION = {
+    "architecture": "convnext_atto",
+    "model_args": {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16]},
+    "image_size": [64, 48],
+}
+FRESH = """
+import json, sys, warnings, logging
+OURS = {"modeling_mamclip", "processing", "training", "evaluation", "dataset_builders", "train_scripts"}
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in OURS:
+            raise ImportError(f"{name} must not be needed")
+sys.meta_path.insert(0, Blocker())
+import numpy as np, torch, transformers
+heard = []
+class Listener(logging.Handler):
+    def emit(self, record): heard.append(record.getMessage())
+logging.getLogger("transformers").addHandler(Listener())
+from transformers import (AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageClassification,
+                          AutoModelForPreTraining, AutoProcessor, AutoTokenizer, pipeline)
+release, picture, output = sys.argv[1:]
+load = {"trust_remote_code": True}
+pixels = torch.from_numpy(np.load(picture))
+model = AutoModel.from_pretrained(release, **load)
+processor = AutoProcessor.from_pretrained(release, **load)
+text = processor(text=["a spiculated mass", "left breast"], return_tensors="pt")
+seen = {"image_processor": type(AutoImageProcessor.from_pretrained(release, **load)).__name__}
+with torch.no_grad():
+    both = model(pixel_values=pixels, **text)
+    seen["image_embeds"] = both.image_embeds.tolist()
+    seen["text_embeds"] = both.text_embeds.tolist()
+    classifier = AutoModelForImageClassification.from_pretrained(release, **load)
+    seen["logits"] = classifier(pixels).logits.tolist()
+    seen["density_logits"] = classifier(pixels).density_logits.tolist()
+AutoModelForPreTraining.from_pretrained(release, **load)
+AutoTokenizer.from_pretrained(release, **load), AutoConfig.from_pretrained(release, **load)
+classify = pipeline("image-classification", model=release, trust_remote_code=True)
+seen["pipeline"] = type(classify).__name__
+seen["scores"] = classify("LCC.dcm")
+seen["both"] = classify(["LCC.dcm", "LCC.dcm"], density=True)
+seen["heard"] = heard
+seen["training"] = model.training or classifier.training
+json.dump(seen, open(output, "w"))
+"""
+
+
+def tokenizer():
+    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    return PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=16, **special)
+
+
+def pretraining_model(**changes):
+    torch.manual_seed(0)
+    text = BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=16,
+    )
+    fields = {"vision_config": VISION, "text_config": text, "projection_dim": 12, "context_length": 16}
+    return MamClipForPreTraining(MamClipConfig(**{**fields, "fusion_heads": 2, **changes})).eval()
+
+
+def random_weights(model, seed):
+    torch.manual_seed(seed)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data.normal_(0, 0.3)
+    return model
+
+
+def processor():
+    return MamClipProcessor(MamClipImageProcessor(size={"height": 64, "width": 48}), tokenizer())
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A pretraining folder, and classifiers that were fine-tuned from it fully and by a linear probe."""
+    root = tmp_path_factory.mktemp("models")
+    random_weights(pretraining_model(), 1).save_pretrained(root / "pretrained")
+    processor().save_pretrained(root / "pretrained")
+    for name, probe in (("full", False), ("probe", True)):
+        classifier = new_classifier(root / "pretrained", linear_probe=probe)
+        random_weights(classifier, 2).save_pretrained(root / name)
+    return root
+
+
+@pytest.mark.parametrize("kind", ["full", "probe"])
+def test_a_release_serves_every_auto_class_in_a_fresh_process(folders, kind, tmp_path):
+    release, empty = tmp_path / "mamclip", tmp_path / "empty"
+    write_release(release, pretrained=folders / "pretrained", classifier=folders / kind, phantom=True)
+    empty.mkdir()
+    stored = np.random.default_rng(0).integers(0, 4096, (80, 60)).astype(np.uint16)
+    (empty / "LCC.dcm").write_bytes(as_bytes(mammogram(stored)))
+    pixels = torch.rand(2, 3, 64, 48, generator=torch.Generator().manual_seed(0))
+    np.save(tmp_path / "pixels.npy", pixels.numpy())
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+    environment.pop("PYTHONPATH", None)
+    command = [
+        sys.executable,
+        "-c",
+        FRESH,
+        str(release),
+        str(tmp_path / "pixels.npy"),
+        str(tmp_path / "seen.json"),
+    ]
+    done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    seen = json.loads((tmp_path / "seen.json").read_text())
+
+    aligned = MamClipForPreTraining.from_pretrained(folders / "pretrained").eval()
+    classifier = MamClipForImageClassification.from_pretrained(folders / kind).eval()
+    text = processor()(text=["a spiculated mass", "left breast"], return_tensors="pt")
+    with torch.no_grad():
+        both, scores = aligned(pixel_values=pixels, return_loss=False, **text), classifier(pixels)
+    for name, expected in (
+        ("image_embeds", both.image_embeds),
+        ("text_embeds", both.text_embeds),
+        ("logits", scores.logits),
+        ("density_logits", scores.density_logits),
+    ):
+        torch.testing.assert_close(torch.tensor(seen[name]), expected, atol=1e-5, rtol=1e-5, msg=name)
+    assert not [
+        line for line in seen["heard"] + done.stderr.splitlines() if "issing" in line or "nexpected" in line
+    ]
+    assert not seen["training"]
+    assert seen["pipeline"] == "MamClipImageClassificationPipeline"
+    assert seen["image_processor"] == "MamClipImageProcessor"
+    check_scores(seen, classifier, empty / "LCC.dcm")
+    assert list(empty.iterdir()) == [empty / "LCC.dcm"]
+
+
+def check_scores(seen, classifier, path):
+    """The pipeline's scores are those of the model on the file's pixels."""
+    values = processor().image_processor(path, return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        output = classifier(values)
+    expected = output.logits.softmax(-1)[0]
+    found = {entry["label"]: entry["score"] for entry in seen["scores"]}
+    assert set(found) == set(classifier.config.id2label.values())
+    for index, label in classifier.config.id2label.items():
+        assert found[label] == pytest.approx(float(expected[index]), abs=1e-5)
+    best = seen["both"][0]["density"][0]
+    assert best["label"] == "ABCD"[int(output.density_logits.argmax())]
+    assert seen["both"][0]["birads"] == seen["both"][1]["birads"]
+
+
+def test_a_linear_probe_adds_no_second_encoder(folders, tmp_path):
+    for kind in ("full", "probe"):
+        write_release(tmp_path / kind, pretrained=folders / "pretrained", classifier=folders / kind)
+        tensors = load_file(tmp_path / kind / "model.safetensors")
+        assert any(key.startswith("classifier_vision_model.") for key in tensors) == (kind == "full")
+        assert {key.partition(".")[0] for key in tensors} >= {
+            "vision_model",
+            "text_model",
+            "birads_head",
+            "mlm_head",
+        }
+
+
+def test_the_model_card_is_valid_and_says_what_it_is(folders, tmp_path):
+    write_release(
+        tmp_path / "mamclip",
+        pretrained=folders / "pretrained",
+        classifier=folders / "full",
+        results={"BI-RADS macro-F1, 5 classes": 0.4321},
+        phantom=True,
+    )
+    card = ModelCard.load(tmp_path / "mamclip" / "README.md")
+    card.data.to_dict()
+    assert card.data.eval_results[0].metric_value == 0.4321
+    assert card.data.eval_results[0].dataset_name == "phantom mammograms (synthetic)"
+    assert "0.432" in card.text and "synthetic phantoms" in card.text and "Research use only" in card.text
+    assert "{{" not in card.text and "{%" not in card.text
+    write_release(tmp_path / "real", pretrained=folders / "pretrained", classifier=folders / "full")
+    assert "synthetic" not in (tmp_path / "real" / "README.md").read_text()
+
+
+def test_a_release_without_a_classifier(folders, tmp_path):
+    write_release(tmp_path / "mamclip", pretrained=folders / "pretrained")
+    assert not any("birads" in key for key in load_file(tmp_path / "mamclip" / "model.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "roles, said",
+    [
+        ({"pretrained": "nowhere"}, "has no config.json"),
+        ({"pretrained": "full"}, "has no tensors vision_model"),
+        ({"pretrained": "probe"}, "has no tensors text_model"),
+        ({"classifier": "pretrained"}, "has no tensors birads_head"),
+        ({"classifier": "other"}, "has projection_dim 8 and .* has 12"),
+        ({"classifier": "stranger"}, "holds a model of type 'bert'"),
+        ({"classifier": "moved"}, "shares its encoder, but .* differs"),
+    ],
+)
+def test_folders_that_do_not_fit_are_refused_and_nothing_is_left(folders, tmp_path, roles, said):
+    new_classifier(vision_config=VISION, projection_dim=8).save_pretrained(tmp_path / "in" / "other")
+    (tmp_path / "in" / "stranger").mkdir()
+    (tmp_path / "in" / "stranger" / "config.json").write_text('{"model_type": "bert"}')
+    moved = new_classifier(folders / "pretrained", linear_probe=True)
+    moved.vision_model.projection.weight.data += 1
+    moved.save_pretrained(tmp_path / "in" / "moved")
+    given = {"pretrained": "pretrained", "classifier": "full", **roles}
+    paths = {role: find(name, folders, tmp_path / "in") for role, name in given.items()}
+    with pytest.raises((ValueError, OSError), match=said):
+        write_release(tmp_path / "out" / "mamclip", **paths)
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def find(name, *places: Path) -> Path:
+    return next((place / name for place in places if (place / name).exists()), places[0] / name)
+
+
+def test_a_release_is_never_written_over(folders, tmp_path):
+    with pytest.raises(ValueError, match="exists already"):
+        write_release(tmp_path, pretrained=folders / "pretrained")

@@ -1,0 +1,269 @@
+"""One folder that serves every Auto class, without our packages: weights, code, processor, pipeline, model card."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from huggingface_hub import EvalResult, ModelCardData
+from safetensors.torch import save_file
+from torch import Tensor
+
+import modeling_mamclip
+import processing
+from modeling_mamclip import MamClipConfig
+
+from .initialization import WEIGHTS_FILE, read_weights
+
+MODEL_CODE, CONFIG_CODE = "modeling_mamclip", "configuration_mamclip"
+AUTO_MAP = {
+    "AutoConfig": f"{CONFIG_CODE}.MamClipConfig",
+    "AutoModel": f"{MODEL_CODE}.MamClipModel",
+    "AutoModelForPreTraining": f"{MODEL_CODE}.MamClipForPreTraining",
+    "AutoModelForImageClassification": f"{MODEL_CODE}.MamClipForImageClassification",
+}
+IMAGE_PROCESSOR = "image_processing_mamclip.MamClipImageProcessor"
+PROCESSOR = "processing_mamclip.MamClipProcessor"
+PIPELINES = {
+    "image-classification": {
+        "impl": "pipeline_mamclip.MamClipImageClassificationPipeline",
+        "pt": ["AutoModelForImageClassification"],
+        "type": "image",
+    }
+}
+HEADS = ("birads_head.", "density_head.")
+# Fields of a configuration that only say how the classifier was made; all others must agree with the pretraining's.
+CLASSIFIER_FIELDS = ("classifier_encoder", "classifier_dropout", "id2label", "label2id", "density_labels")
+CARD = Path(__file__).resolve().parent.parent / "model_card.md"
+
+
+def write_release(
+    output: str | Path,
+    *,
+    pretrained: str | Path,
+    classifier: str | Path | None = None,
+    processor: str | Path | None = None,
+    results: Mapping[str, float] | None = None,
+    phantom: bool = False,
+    name: str = "MAM-CLIP",
+) -> None:
+    """Write a folder that `AutoModel`, `AutoModelForImageClassification` and `pipeline` open by themselves.
+
+    pretrained: folder of a MamClipForPreTraining; classifier: folder of a MamClipForImageClassification that was
+    trained from it, or None; processor: folder of a MamClipProcessor (default: pretrained).
+    results: measured numbers for the model card, by name. phantom: the weights come from phantoms, which the card
+    then says. `output` must not exist, and appears whole or not at all.
+
+    Raises ValueError for folders that are no such models or do not fit together, FileNotFoundError for missing ones.
+    """
+    output = Path(output)
+    if output.exists():
+        raise ValueError(f"{output} exists already; remove it, or choose another output.")
+    config, tensors = merge_models(pretrained, classifier)
+    loaded = load_processor(processor or pretrained)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as work:
+        folder = Path(work) / "release"
+        folder.mkdir()
+        save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        write_config(folder, config)
+        write_processor(folder, loaded)
+        copy_code(folder)
+        card = model_card(
+            config, loaded, name=name, results=results or {}, phantom=phantom, classifies=bool(classifier)
+        )
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        folder.rename(output)
+
+
+# ---- weights
+
+
+def merge_models(
+    pretrained: str | Path, classifier: str | Path | None
+) -> tuple[MamClipConfig, dict[str, Tensor]]:
+    """One configuration and one set of tensors: the pretraining's, and the classifier's beside them."""
+    config, tensors = _config(pretrained), read_weights(pretrained)
+    _need(tensors, ("vision_model.", "text_model."), pretrained, "pretrained")
+    if classifier is None:
+        return config, tensors
+    other, added = _config(classifier), read_weights(classifier)
+    encoder = "classifier_vision_model." if other.classifier_encoder == "own" else "vision_model."
+    _need(added, (*HEADS, encoder), classifier, "classifier")
+    _compare_configs(config, other, pretrained, classifier)
+    if other.classifier_encoder == "shared":
+        _compare_encoders(tensors, added, pretrained, classifier)
+    for field in CLASSIFIER_FIELDS:
+        setattr(config, field, getattr(other, field))
+    config.provenance = {**config.provenance, **other.provenance}
+    parts = HEADS if other.classifier_encoder == "shared" else (*HEADS, encoder)
+    tensors.update({key: value for key, value in added.items() if key.startswith(parts)})
+    return config, tensors
+
+
+def _config(folder: str | Path) -> MamClipConfig:
+    file = Path(folder) / "config.json"
+    if not file.is_file():
+        raise FileNotFoundError(f"{folder} is not a MAM-CLIP folder: it has no config.json.")
+    kind = json.loads(file.read_text(encoding="utf-8")).get("model_type")
+    if kind != MamClipConfig.model_type:
+        raise ValueError(f"{folder} holds a model of type {kind!r}; expected {MamClipConfig.model_type!r}.")
+    return MamClipConfig.from_pretrained(str(folder))
+
+
+def _need(tensors: Mapping[str, Tensor], prefixes: tuple[str, ...], folder: str | Path, role: str) -> None:
+    for prefix in prefixes:
+        if not any(key.startswith(prefix) for key in tensors):
+            raise ValueError(
+                f"{folder} has no tensors {prefix}*, so it cannot be the {role} model of a release."
+            )
+
+
+def _compare_configs(
+    config: MamClipConfig, other: MamClipConfig, pretrained: str | Path, classifier: str | Path
+) -> None:
+    """The two must have the same vision encoder."""
+    ours = {**config.vision_config.to_dict(), "projection_dim": config.projection_dim}
+    theirs = {**other.vision_config.to_dict(), "projection_dim": other.projection_dim}
+    for field, value in ours.items():
+        if theirs.get(field) != value:
+            raise ValueError(
+                f"{classifier} has {field} {theirs.get(field)!r} and {pretrained} has {value!r}; "
+                "a release needs a classifier that was trained from its pretrained model."
+            )
+
+
+def _compare_encoders(tensors, added, pretrained: str | Path, classifier: str | Path) -> None:
+    for key, value in added.items():
+        if key.startswith("vision_model.") and not value.equal(tensors[key]):
+            raise ValueError(
+                f"{classifier} shares its encoder, but {key} differs from that in {pretrained}; "
+                "it was trained from another model."
+            )
+
+
+# ---- files
+
+
+def write_config(folder: Path, config: MamClipConfig) -> None:
+    fields = config.to_dict()
+    fields.update(auto_map=AUTO_MAP, custom_pipelines=PIPELINES, architectures=["MamClipModel"])
+    _write_json(folder / "config.json", fields)
+
+
+def load_processor(folder: str | Path) -> processing.MamClipProcessor:
+    try:
+        return processing.MamClipProcessor.from_pretrained(str(folder))
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ValueError(f"{folder} holds no MAM-CLIP processor ({reason}).") from error
+
+
+def write_processor(folder: Path, processor: processing.MamClipProcessor) -> None:
+    """Tokenizer and processor as usual, with the map that finds their code; the image processor also by itself."""
+    processor.save_pretrained(folder)
+    file = folder / "processor_config.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    auto_map = {"AutoProcessor": PROCESSOR, "AutoImageProcessor": IMAGE_PROCESSOR}
+    content["auto_map"] = auto_map
+    content["image_processor"]["auto_map"] = {"AutoImageProcessor": IMAGE_PROCESSOR}
+    _write_json(file, content)
+    alone = {**content["image_processor"], "auto_map": auto_map, "processor_class": "MamClipProcessor"}
+    _write_json(folder / "preprocessor_config.json", alone)
+
+
+def copy_code(folder: Path) -> None:
+    """All flat files of the two packages that travel, but their __init__."""
+    for package in (modeling_mamclip, processing):
+        for file in sorted(Path(inspect.getfile(package)).parent.glob("*.py")):
+            if file.name != "__init__.py":
+                shutil.copyfile(file, folder / file.name)
+
+
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+    file.write_text(
+        json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8"
+    )
+
+
+# ---- model card
+
+
+def model_card(
+    config: MamClipConfig,
+    processor: processing.MamClipProcessor,
+    name: str,
+    results: Mapping[str, float],
+    *,
+    phantom: bool,
+    classifies: bool,
+) -> str:
+    """model_card.md filled in; its header is a valid model-index."""
+    if not CARD.is_file():
+        raise FileNotFoundError(f"{CARD} is missing; a release is written from a checkout of the project.")
+    template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
+        CARD.read_text(encoding="utf-8")
+    )
+    own = {"own": "its own, fully fine-tuned", "shared": "the aligned one, frozen (linear probe)"}
+    size = processor.image_processor.size
+    return (
+        template.render(
+            card_data=card_data(name, results, phantom).to_yaml(),
+            model_name=name,
+            vision_architecture=config.vision_config.architecture,
+            text_model_type=config.text_config.model_type,
+            repo_id="mamclip",
+            provenance=_provenance(config, phantom),
+            image_height=size["height"],
+            image_width=size["width"],
+            birads_labels=", ".join(config.id2label.values()),
+            density_labels=", ".join(config.density_labels),
+            classifier_encoder=own[config.classifier_encoder] if classifies else "none",
+            results=_table(results),
+            phantom=phantom,
+        )
+        + "\n"
+    )
+
+
+def card_data(name: str, results: Mapping[str, float], phantom: bool) -> ModelCardData:
+    data = "phantom mammograms (synthetic)" if phantom else "mammograms"
+    measured = [
+        EvalResult(
+            task_type="image-classification",
+            dataset_type="phantom" if phantom else "mammography",
+            dataset_name=data,
+            metric_type=metric,
+            metric_value=round(value, 4),
+        )
+        for metric, value in results.items()
+        if math.isfinite(value)
+    ]
+    return ModelCardData(
+        license="apache-2.0",
+        library_name="transformers",
+        pipeline_tag="image-classification",
+        tags=["mammography", "medical", "vision-language", "custom_code"],
+        model_name=name if measured else None,
+        eval_results=measured or None,
+    )
+
+
+def _provenance(config: MamClipConfig, phantom: bool) -> str:
+    lines = ["- All images and captions were **phantoms** (synthetic)."] if phantom else []
+    lines += [f"- {key.replace('_', ' ')}: {value}" for key, value in sorted(config.provenance.items())]
+    return "\n".join(lines)
+
+
+def _table(results: Mapping[str, float]) -> str:
+    if not results:
+        return ""
+    rows = [f"| {name} | {value:.3f} |" for name, value in results.items()]
+    return "\n".join(["| measure | value |", "| --- | --- |", *rows])
