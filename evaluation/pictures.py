@@ -73,7 +73,14 @@ def contact_strip(images: Sequence[Image.Image], captions: Sequence[str], title:
     figure.suptitle(title, fontsize=11, y=0.985)
     axes = figure.subplots(1, len(images), squeeze=False, gridspec_kw=STRIP_MARGINS)[0]
     for panel, image, caption in zip(axes, images, captions, strict=True):
-        panel.imshow(image.convert("L"), cmap="gray", interpolation="antialiased", interpolation_stage="data")
+        panel.imshow(
+            image.convert("L"),
+            cmap="gray",
+            vmin=0,
+            vmax=255,
+            interpolation="antialiased",
+            interpolation_stage="data",
+        )
         panel.set_axis_off()
         panel.set_anchor("N")
         panel.text(

@@ -9,7 +9,6 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +18,21 @@ from PIL import Image
 from dataset_builders.birads import DENSITIES, FIVE_CLASSES, FIVE_NAMES, THREE_NAMES
 
 from .plots import confusion, loss_curves
+from .report_tables import (
+    class_table,
+    extraction_table,
+    loss_table,
+    loss_text,
+    matrix_text,
+    needed,
+    number,
+    retrieval_table,
+    score_table,
+)
 
 TITLE = "MAM-CLIP: a run from atlas PDF to real mammograms"
-MISSING = "–"
 IMAGE_PIXELS_PER_INCH = 150 / 96  # plots are drawn at 150 dpi, a CSS inch has 96 pixels
-LOSSES = {
-    "train_loss": "training",
-    "eval_loss": "validation",
-    "eval_contrastive_loss": "validation, contrastive",
-    "eval_mlm_loss": "validation, masked language",
-}
 SIZES = {"n_train": "for training", "n_validation": "for validation", "n_held_out": "held out"}
-DIRECTIONS = {"image_to_text": "image → caption", "text_to_image": "caption → image"}
-EXTRACTION = {
-    "planted": "pairs planted",
-    "found": "pairs found",
-    "captions": "captions",
-    "right": "right",
-    "right_fraction": "right of planted",
-    "character_error_rate": "character error rate",
-}
 MATRICES = {  # key of the results → (class names in words, in the picture, caption)
     "confusion_five": (FIVE_NAMES, [str(value) for value in FIVE_CLASSES], "BI-RADS, five classes"),
     "confusion_three": (THREE_NAMES, THREE_NAMES, "BI-RADS, three groups"),
@@ -109,10 +103,10 @@ def write_report(
         "title": title,
         "phantom": phantom,
         "summary": list(summary) or summary_sentences(extraction, pretraining, arms, readings),
-        "extraction": _extraction_table(extraction) if extraction else None,
+        "extraction": extraction_table(extraction) if extraction else None,
         "pretraining": _pretraining(pretraining) if pretraining else None,
-        "scores": _score_table(arms) if arms else None,
-        "class_scores": _class_table(arms) if arms else None,
+        "scores": score_table(arms) if arms else None,
+        "class_scores": class_table(arms) if arms else None,
         "arms": [_arm(name, results) for name, results in (arms or {}).items()],
         "exams": _exams(readings),
         "real_introduction": _introduction(readings),
@@ -135,14 +129,18 @@ def summary_sentences(
     if extraction:
         sentences += [_extraction_sentence(name, score) for name, score in extraction.items()]
     if pretraining and pretraining.get("retrieval"):
-        found = pretraining["retrieval"]["image_to_text"]
-        recall, chance = found["recall@1"], found["chance@1"]
+        found = needed(pretraining["retrieval"], "image_to_text", "retrieval results")
+        recall, chance = (needed(found, f"{key}@1", "retrieval results") for key in ("recall", "chance"))
         times = f", {recall / chance:.0f} times chance ({number(chance, 4)})" if chance else ""
         sentences.append(
             f"Pretraining: for a held-out image its own caption comes first with recall@1 {number(recall)}{times}."
         )
     for name, results in (arms or {}).items():
-        five, three = number(_score(results, "f1_five", name)), number(_score(results, "f1_three", name))
+        what = f"classification results {name!r}"
+        five, three = (
+            number(needed(results, "f1_five", what)),
+            number(needed(results, "f1_three", what)),
+        )
         sentences.append(
             f"Classification {name}: macro F1 {five} over five BI-RADS classes, {three} over three groups."
         )
@@ -152,22 +150,10 @@ def summary_sentences(
     return sentences
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """A score with fixed digits; a dash where there is none."""
-    return MISSING if value is None or not isfinite(value) else f"{value:.{digits}f}"
-
-
 def _extraction_sentence(name: str, score: Mapping[str, Any]) -> str:
     if score.get("planted"):
         return f"Extraction, {name}: {score['right']} of {score['planted']} planted pairs came out right."
     return f"Extraction, {name}: {score['found']} pairs were found."
-
-
-def _extraction_table(extraction: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    keys = [key for key in EXTRACTION if any(score.get(key) is not None for score in extraction.values())]
-    rows = [[name, *(_cell(score.get(key)) for key in keys)] for name, score in extraction.items()]
-    caption = "A pair is one image with its caption; right means right figure, image and caption."
-    return {"caption": caption, "columns": ["PDF", *(EXTRACTION[key] for key in keys)], "rows": rows}
 
 
 def _pretraining(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,103 +161,19 @@ def _pretraining(results: Mapping[str, Any]) -> dict[str, Any]:
     sizes = [f"{results[key]} {name}" for key, name in SIZES.items() if results.get(key) is not None]
     return {
         "sizes": f"Image–caption pairs: {', '.join(sizes)}." if sizes else "",
-        "curves": _picture(loss_curves(history), _loss_text(history)) if history else None,
-        "losses": _loss_table(history) if history else None,
-        "retrieval": _retrieval_table(retrieval) if retrieval else None,
+        "curves": _picture(loss_curves(history), loss_text(history)) if history else None,
+        "losses": loss_table(history) if history else None,
+        "retrieval": retrieval_table(retrieval) if retrieval else None,
     }
-
-
-def _loss_text(history: Sequence[Mapping[str, Any]]) -> str:
-    """The curves in words, for those who do not see them."""
-    parts = [f"Losses over {len(history)} epochs"]
-    for key, name in LOSSES.items():
-        values = [row[key] for row in history if row.get(key) is not None]
-        if values:
-            parts.append(f"{name} from {number(values[0])} to {number(values[-1])}")
-    return "; ".join(parts) + "."
-
-
-def _loss_table(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    keys = [key for key in LOSSES if any(row.get(key) is not None for row in history)]
-    rows = [[f"{row['epoch']:g}", *(number(row.get(key)) for key in keys)] for row in history]
-    return {
-        "caption": "Mean loss of every epoch",
-        "columns": ["epoch", *(LOSSES[key] for key in keys)],
-        "rows": rows,
-    }
-
-
-def _retrieval_table(retrieval: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    rows = []
-    for direction, name in DIRECTIONS.items():
-        scores = retrieval[direction]
-        cells = [
-            f"{number(scores.get(f'recall@{k}'))} ({number(scores.get(f'chance@{k}'), 4)})"
-            for k in (1, 5, 10)
-        ]
-        counts = [_cell(scores.get(key)) for key in ("queries", "candidates")]
-        rows.append([name, *cells, f"{scores['median_rank']:g}", *counts])
-    columns = ["direction", "recall@1 (chance)", "recall@5 (chance)", "recall@10 (chance)", "median rank"]
-    caption = "Recall of the right caption or image among all held-out ones; in brackets a random order's."
-    return {"caption": caption, "columns": [*columns, "queries", "candidates"], "rows": rows}
-
-
-def _score_table(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    rows = []
-    for name, results in arms.items():
-        scores = [
-            number(_score(results, key, name)) + _interval(results.get(f"{key}_interval"))
-            for key in ("f1_five", "f1_three")
-        ]
-        rows.append([name, *scores, number(results.get("density_f1")), _cell(results.get("n_train"))])
-    columns = ["model", "five classes", "three groups", "density", "training images"]
-    caption = "Macro F1 on test patients; [95 % interval over patients] where it was computed"
-    return {"caption": caption, "columns": columns, "rows": rows}
-
-
-def _class_table(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """F1 of the five classes, and how many test images each of them has."""
-    rows = []
-    for name, results in arms.items():
-        rows.append([name, *(number(value) for value in _score(results, "f1_per_class", name))])
-    matrices = [results["confusion_five"] for results in arms.values() if results.get("confusion_five")]
-    if matrices and all(_row_sums(matrix) == _row_sums(matrices[0]) for matrix in matrices):
-        rows.append(["test images", *_row_sums(matrices[0])])
-    return {"caption": "F1 of each class", "columns": ["model", *FIVE_NAMES], "rows": rows}
-
-
-def _row_sums(matrix: Sequence[Sequence[int]]) -> list[int]:
-    return [sum(row) for row in matrix]
-
-
-def _interval(bounds: Sequence[float] | None) -> str:
-    return f" [{number(bounds[0])}, {number(bounds[1])}]" if bounds else ""
-
-
-def _score(results: Mapping[str, Any], key: str, name: str) -> Any:
-    if key not in results:
-        raise ValueError(
-            f"The classification results {name!r} have no {key!r}: expected classify.py's results."
-        )
-    return results[key]
 
 
 def _arm(name: str, results: Mapping[str, Any]) -> dict[str, Any]:
     pictures = []
     for key, (names, short, caption) in MATRICES.items():
         if results.get(key) is not None:
-            alt = f"Confusion matrix {name}, {caption}. {_matrix_text(results[key], names)}"
+            alt = f"Confusion matrix {name}, {caption}. {matrix_text(results[key], names)}"
             pictures.append(_picture(confusion(results[key], short), alt) | {"caption": caption})
     return {"name": name, "pictures": pictures}
-
-
-def _matrix_text(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
-    """A confusion matrix in words: every label and what it was taken for, zeros left out."""
-    rows = []
-    for label, counts in zip(names, matrix, strict=True):
-        taken = [f"{count} as {name}" for name, count in zip(names, counts, strict=True) if count]
-        rows.append(f"Label {label}: {', '.join(taken) or 'none'}.")
-    return " ".join(rows)
 
 
 def _exams(readings: Sequence[Reading]) -> list[dict[str, Any]]:
@@ -317,12 +219,6 @@ def _picture(png: bytes, alt: str, *, scale: float = IMAGE_PIXELS_PER_INCH) -> d
     width, height = Image.open(BytesIO(png)).size
     source = "data:image/png;base64," + b64encode(png).decode("ascii")
     return {"source": source, "alt": alt, "width": round(width / scale), "height": round(height / scale)}
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return MISSING
-    return number(value, 4) if isinstance(value, float) else str(value)
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -297,6 +297,13 @@ def test_results_without_a_score_are_refused_and_leave_the_old_page(tmp_path):
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
 
 
+def test_retrieval_without_a_direction_is_refused(tmp_path):
+    retrieval = {"image_to_text": PRETRAINING["retrieval"]["image_to_text"]}
+    with pytest.raises(ValueError, match="retrieval results have no 'text_to_image'"):
+        write_report(tmp_path / "report.html", pretraining=PRETRAINING | {"retrieval": retrieval})
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_write_that_fails_leaves_no_part(tmp_path, monkeypatch):
     path = tmp_path / "report.html"
     path.write_text("old")

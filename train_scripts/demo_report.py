@@ -92,9 +92,10 @@ def load_pairs(folder: Path) -> Dataset:
 def write_picture(path: Path, pairs: Dataset) -> None:
     """The first pair of four cases, evenly spread over the pairs."""
     cases = list(dict.fromkeys(pairs["case_id"]))
-    chosen = [cases[i * len(cases) // STRIP_IMAGES] for i in range(min(STRIP_IMAGES, len(cases)))]
+    count = min(STRIP_IMAGES, len(cases))
+    chosen = [cases[i * len(cases) // count] for i in range(count)]
     first = {case: row for row, case in reversed(list(enumerate(pairs["case_id"])))}
-    rows = [pairs[first[case]] for case in dict.fromkeys(chosen)]
+    rows = [pairs[first[case]] for case in chosen]
     png = contact_strip([row["image"] for row in rows], [row["caption"] for row in rows], STRIP_TITLE)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")

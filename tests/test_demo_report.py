@@ -1,0 +1,144 @@
+"""The report's script: what is missing ends in one sentence, and the picture needs no model."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from PIL import Image
+
+from dataset_builders.records import PAIR_FEATURES
+
+SCRIPT = Path(__file__).resolve().parent.parent / "train_scripts" / "demo_report.py"
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the script in this process → (exit code, stdout, stderr)."""
+
+    def script(*arguments) -> tuple[int, str, str]:
+        capsys.readouterr()  # progress bars of what was prepared
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
+        try:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+            code = 0
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return script
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Six pairs of three cases, one grey level a case."""
+    rows = {name: [] for name in PAIR_FEATURES}
+    for i in range(6):
+        case = i // 2
+        rows["image"].append(Image.fromarray(np.full((40, 30), 60 + 60 * case, np.uint8)))
+        rows["caption"].append(f"HISTORY: case {case}.")
+        for name, value in (
+            ("caption_id", f"c{case}"),
+            ("case_id", f"P{case}"),
+            ("figure", "1.1"),
+            ("page", 1),
+        ):
+            rows[name].append(value)
+        rows["source"].append("atlas")
+    folder = tmp_path / "pairs"
+    Dataset.from_dict(rows, features=PAIR_FEATURES).save_to_disk(folder)
+    return folder
+
+
+def one_sentence(text: str) -> bool:
+    return text.startswith("error: ") and text.count("\n") == 1 and "Traceback" not in text
+
+
+def test_the_picture_alone_needs_no_release(run, pairs, tmp_path):
+    code, out, _ = run("--pairs", pairs, "--picture", tmp_path / "new" / "strip.png")
+    assert code == 0 and "3 pairs" in out
+    strip = np.asarray(Image.open(tmp_path / "new" / "strip.png"))
+    thirds = np.array_split(strip[100:300], 3, axis=1)
+    middles = [int(np.median(third[:, 60:-60])) for third in thirds]
+    assert middles == pytest.approx([60, 120, 180], abs=5)  # each case once, in order, as bright as it is
+    assert [entry.name for entry in (tmp_path / "new").iterdir()] == ["strip.png"]
+
+
+def test_no_pairs(run, tmp_path):
+    code, _, err = run(
+        "--pairs", tmp_path / "none", "--release", tmp_path, "--output", tmp_path / "report.html"
+    )
+    assert code == 2 and one_sentence(err) and "extract_pairs.py" in err and "none" in err
+
+
+def test_no_release(run, pairs, tmp_path):
+    code, _, err = run("--pairs", pairs, "--release", tmp_path / "none", "--output", tmp_path / "report.html")
+    assert code == 2 and one_sentence(err) and "config.json" in err and "export_release.py" in err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "does not exist"), ("{", "is not JSON"), ("[]", "holds a list"), ("{}", "has no 'pdfs'")],
+)
+def test_extraction_that_cannot_be_used(run, pairs, tmp_path, content, said):
+    release = tmp_path / "release"
+    release.mkdir()
+    (release / "config.json").write_text("{}")
+    if content is not None:
+        (pairs / "extraction.json").write_text(content)
+    code, _, err = run("--pairs", pairs, "--release", release, "--output", tmp_path / "report.html")
+    assert code == 2 and one_sentence(err) and "extraction.json" in err and said in err
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("option", ["--pretraining", "--classification"])
+def test_results_that_are_missing_are_named_before_a_model_is_loaded(run, pairs, tmp_path, option):
+    release = tmp_path / "release"
+    release.mkdir()
+    (release / "config.json").write_text("{}")
+    (pairs / "extraction.json").write_text(json.dumps({"pdfs": {}}))
+    missing = tmp_path / "arm" / "results.json"
+    code, _, err = run(
+        "--pairs", pairs, "--release", release, "--output", tmp_path / "r.html", option, missing
+    )
+    assert code == 2 and one_sentence(err) and str(missing) in err
+
+
+def test_nothing_to_write_is_a_usage_error(run, tmp_path):
+    code, _, err = run("--pairs", tmp_path)
+    assert code == 2 and "--output, --picture, or both" in err
+
+
+def test_arms_are_named_by_their_encoder_and_told_apart_by_their_folder(tmp_path):
+    script = runpy.run_path(str(SCRIPT))
+    paths = []
+    for folder, content in (
+        ("a", {"encoder": "x"}),
+        ("b", {"encoder": "none"}),
+        ("c", {"encoder": None}),
+        ("d", {}),
+    ):
+        (tmp_path / folder).mkdir()
+        paths.append(tmp_path / folder / "results.json")
+        paths[-1].write_text(json.dumps(content))
+    names = [name for name, _ in script["named_arms"](paths)]
+    assert names == ["with the pretrained encoder", "without pretraining (b)", "without pretraining (c)", "d"]
+
+
+def test_nearest_captions_come_in_order_and_unknown_patients_keep_their_folder():
+    script = runpy.run_path(str(SCRIPT))
+    similarities = np.array([0.1, 0.5, -0.2, 0.4, 0.5])
+    assert script["nearest"](similarities, list("abcde")) == [("b", 0.5), ("e", 0.5), ("d", 0.4)]
+    assert script["spread"](similarities) == "All 5 captions: -0.200 to 0.500, median 0.400."
+    labels = ["BI-RADS 0", "BI-RADS 1"]
+    scores = [{"label": "BI-RADS 1", "score": 0.7}, {"label": "BI-RADS 0", "score": 0.3}]
+    assert list(script["by_label"](scores, labels).items()) == [("BI-RADS 0", 0.3), ("BI-RADS 1", 0.7)]
+
+
+def test_the_real_files_are_two_patients_in_four_views():
+    script = runpy.run_path(str(SCRIPT))
+    paths = script["real_mammograms"]()
+    assert [script["patient_of"](path) for path in paths] == ["P_00173"] * 4 + ["P_00820"] * 4
