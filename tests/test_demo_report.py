@@ -199,5 +199,5 @@ def test_scores_and_nearest_captions_are_those_of_the_release(run, pairs, releas
         for row in cosines
         for cosine, caption in sorted(zip(row, CAPTIONS, strict=True), reverse=True)
     ]
-    assert len({cosine for cosine, _ in expected}) == 6
+    assert len({cosine for cosine, _ in expected[:3]}) == 3  # an order that can be wrong
     assert re.findall(r"<li><strong>(-?\d\.\d{3})</strong> (.*?)</li>", html) == expected
