@@ -1,0 +1,276 @@
+"""Phantom atlases in, every planted pair out; text as it was meant; and what is said of files that are no atlas."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pymupdf
+import pytest
+from datasets import load_from_disk
+from PIL import Image
+
+from dataset_builders.atlas.cleaning import Vocabulary, is_noise, join_lines, plain, repair_ocr
+from dataset_builders.atlas.figures import LABEL, same_patient
+from dataset_builders.atlas.pdf import AtlasError
+from dataset_builders.atlas.scanned_page import find_pictures
+from dataset_builders.atlas.truth import edit_distance, load_truth, normalised_figure, score_pairs
+from dataset_builders.atlas_pairs import extract_pairs
+from dataset_builders.phantom.atlas_pdf import truth_path, write_atlas
+from dataset_builders.phantom.case import draw_case
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def atlas(folder, kind, seed, cases):
+    path = folder / f"{kind}{seed}.pdf"
+    write_atlas(
+        path, [draw_case(seed, i) for i in range(cases)], kind=kind, seed=seed, image_height=160, processes=1
+    )
+    return path
+
+
+# ---- round trips
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+def test_every_pair_of_an_atlas_with_a_text_layer_comes_back(seed, tmp_path):
+    path = atlas(tmp_path, "text", seed, 14)
+    pairs = list(extract_pairs(path, processes=1))
+    score = score_pairs(pairs, load_truth(truth_path(path)))
+    assert score["right"] == score["planted"] == score["found"], score["wrong"]
+    assert score["character_error_rate"] < 0.002
+
+
+@pytest.mark.parametrize("seed", [2, pytest.param(6, marks=pytest.mark.slow)])
+def test_every_pair_of_a_scanned_atlas_comes_back(seed, tmp_path):
+    path = atlas(tmp_path, "scanned", seed, 3)
+    pairs = list(extract_pairs(path, processes=1))
+    score = score_pairs(pairs, load_truth(truth_path(path)))
+    assert score["right"] == score["planted"] == score["found"], score["wrong"]
+    assert score["character_error_rate"] < 0.01
+
+
+def test_pairs_hold_what_the_schema_needs(tmp_path):
+    path = atlas(tmp_path, "text", 3, 20)
+    pairs = list(extract_pairs(path, processes=1))
+    truth = {figure["figure"]: figure for figure in load_truth(truth_path(path))}
+    captions = {}
+    for pair in pairs:
+        assert pair["image"].mode == "L" and pair["image"].size == (120, 160)
+        assert pair["source"] == "text3" and pair["page"] == truth[pair["figure"]]["page"]
+        captions.setdefault(pair["caption_id"], set()).add(pair["caption"])
+    assert all(len(texts) == 1 for texts in captions.values())
+    # Figures of one patient share the case, which a split must not cut; others do not.
+    planted = {figure: entry["case_id"] for figure, entry in truth.items()}
+    found = {pair["figure"]: pair["case_id"] for pair in pairs}
+    for a in found:
+        for b in found:
+            assert (found[a] == found[b]) == (planted[a] == planted[b]), (a, b)
+
+
+def test_the_score_can_fail(tmp_path):
+    path = atlas(tmp_path, "text", 2, 8)
+    truth, pairs = load_truth(truth_path(path)), list(extract_pairs(path, processes=1))
+    swapped = [{**pair, "image": pairs[(i + 3) % len(pairs)]["image"]} for i, pair in enumerate(pairs)]
+    renamed = [{**pair, "caption": pair["caption"][len(pair["caption"]) // 4 :]} for pair in pairs]
+    assert score_pairs(swapped, truth)["right"] < 0.5 * len(pairs)
+    assert score_pairs(renamed, truth)["right"] == 0
+    assert score_pairs(pairs[1:], truth)["right"] == len(pairs) - 1
+
+
+def test_the_same_seed_writes_the_same_atlas(tmp_path):
+    first = load_truth(truth_path(atlas(tmp_path, "text", 1, 4)))
+    (tmp_path / "again").mkdir()
+    assert load_truth(truth_path(atlas(tmp_path / "again", "text", 1, 4))) == first
+
+
+# ---- another writer's PDFs
+
+
+def picture(seed):
+    """A dark picture as PNG bytes."""
+    rng = np.random.default_rng(seed)
+    image = Image.fromarray((rng.random((120, 90)) * 80).astype(np.uint8))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def other_atlas(path, place):
+    """Three pages with one figure each by another writer; `place(page, number)` puts picture and caption."""
+    document = pymupdf.open()
+    for number in (1, 2, 3):
+        place(document.new_page(), number)
+    document.save(path)
+    return path
+
+
+def test_captions_above_and_words_cut_by_ligatures_and_hyphens(tmp_path):
+    def place(page, number):
+        lines = [
+            f"FIG. {number}\u20131. A de\ufb01ned mass in the left breast, spicu-",
+            "lated, of high density.",
+        ]
+        if number > 1:
+            lines[0] = lines[0].replace("spicu-", "a spiculated, well-")
+            lines[1] = "defined edge is seen; spiculated again here."
+        writer = pymupdf.TextWriter(page.rect)
+        for i, line in enumerate(lines):
+            writer.append((72, 200 + 11 * i), line, fontsize=9)
+        writer.write_text(page)
+        page.insert_image((72, 225, 252, 465), stream=picture(number))
+
+    pairs = list(extract_pairs(other_atlas(tmp_path / "a.pdf", place), processes=1))
+    assert [pair["figure"] for pair in pairs] == ["1-1", "2-1", "3-1"]
+    assert pairs[0]["caption"] == "A defined mass in the left breast, spiculated, of high density."
+    assert "well-defined edge" in pairs[1]["caption"]
+
+
+def test_running_text_about_a_figure_is_no_caption(tmp_path):
+    def place(page, number):
+        page.insert_text((72, 80), f"Masses are shown in Figure {number}. They are common in", fontsize=10)
+        page.insert_text((72, 92), f"older women, as Figure {number} shows once more.", fontsize=10)
+        page.insert_image((72, 150, 252, 390), stream=picture(number))
+        page.insert_text((72, 402), f"Figure {number}. Caption number {number}.", fontsize=8)
+
+    pairs = list(extract_pairs(other_atlas(tmp_path / "a.pdf", place), processes=1))
+    assert [pair["caption"] for pair in pairs] == [f"Caption number {i}." for i in (1, 2, 3)]
+
+
+def test_strips_of_one_picture_are_stitched(tmp_path):
+    def place(page, number):
+        for i in range(6):
+            page.insert_image(
+                (72, 100 + 40 * i, 272, 140 + 40 * i), stream=picture(10 * number + i), keep_proportion=False
+            )
+        page.insert_text((72, 352), f"Figure {number}. A caption.", fontsize=9)
+
+    pairs = list(extract_pairs(other_atlas(tmp_path / "a.pdf", place), processes=1))
+    assert len(pairs) == 3
+    assert all(abs(pair["image"].height / pair["image"].width - 240 / 200) < 0.05 for pair in pairs)
+
+
+def test_pictures_on_a_scan_are_found_by_their_darkness():
+    page = np.full((1100, 850), 245, np.uint8)
+    page[100:400, 80:300], page[420:700, 500:720] = 20, 60
+    page[800:812, 80:700] = 10  # a rule
+    boxes = sorted(find_pictures(page, 100))
+    expected = [(80 * 0.72, 72.0, 216.0, 288.0), (360.0, 302.4, 518.4, 504.0)]
+    assert np.allclose(boxes, expected, atol=1.5)
+
+
+# ---- text
+
+
+def test_plain_text():
+    assert plain("de\ufb01ned \u201cmass\u201d\u00a0 of  2\u20103 cm") == 'defined "mass" of 2-3 cm'
+
+
+@pytest.mark.parametrize(
+    "lines, whole",
+    [
+        (["a spicu-", "lated mass"], "a spiculated mass"),
+        (["a high-", "density mass"], "a high-density mass"),
+        (["BI-", "RADS 4"], "BI-RADS 4"),
+        (["fibro\u00ad", "adenoma"], "fibroadenoma"),
+        (["one", "two"], "one two"),
+    ],
+)
+def test_hyphens_at_line_ends(lines, whole):
+    assert join_lines(lines, Vocabulary(["the spiculated edge of a high-density mass there"])) == whole
+
+
+def test_ocr_noise():
+    assert is_noise("~", 50) and is_noise("mass", 10) and not is_noise("mass", 50)
+    assert (
+        repair_ocr("1O") == "10" and repair_ocr("|rregular") == "Irregular" and repair_ocr("Oval") == "Oval"
+    )
+
+
+@pytest.mark.parametrize(
+    "text, number",
+    [("Figure 3.12 A mass", "3.12"), ("FIG. 4-7: x", "4-7"), ("Fig 12. x", "12"), ("Figures show", None)],
+)
+def test_labels(text, number):
+    match = LABEL.match(text)
+    assert (match.group(1) if match else None) == number
+
+
+def test_the_same_patient_is_followed():
+    assert same_patient("… Same patient as in Figure 3-4.") == "3-4"
+    assert same_patient("Another patient.") is None
+    assert normalised_figure("3\u20134") == normalised_figure("3.4")
+
+
+def test_edit_distance_is_levenshteins():
+    def plainly(a, b):
+        row = list(range(len(b) + 1))
+        for i, x in enumerate(a, 1):
+            previous, row[0] = row[0], i
+            for j, y in enumerate(b, 1):
+                previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (x != y))
+        return row[-1]
+
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        a, b = ("".join(rng.choice(list("abc"), rng.integers(0, 90))) for _ in range(2))
+        assert edit_distance(a, b) == plainly(a, b)
+
+
+# ---- what is no atlas
+
+
+def encrypted(path):
+    document = pymupdf.open()
+    document.new_page()
+    document.save(path, encryption=pymupdf.PDF_ENCRYPT_AES_256, user_pw="secret", owner_pw="secret")
+
+
+def without_captions(path):
+    document = pymupdf.open()
+    document.new_page().insert_text((72, 72), "An essay on nothing in particular, at some length.")
+    document.save(path)
+
+
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (lambda path: path.write_bytes(b""), "is an empty file"),
+        (lambda path: path.write_bytes(b"PK not a pdf"), "is not a PDF"),
+        (lambda path: path.write_bytes(b"%PDF-1.7 cut short"), "."),
+        (encrypted, "is encrypted and needs a password"),
+        (without_captions, "has no captioned figure in its 1 pages"),
+        (lambda path: path.mkdir(), "is a folder"),
+    ],
+)
+def test_files_that_are_no_atlas(make, said, tmp_path):
+    path = tmp_path / "book.pdf"
+    make(path)
+    with pytest.raises(AtlasError, match=said) as refusal:
+        list(extract_pairs(path, processes=1))
+    assert str(path) in str(refusal.value)
+
+
+def test_the_script_writes_pairs_and_their_count(tmp_path):
+    path = atlas(tmp_path, "text", 1, 6)
+    command = [sys.executable, str(ROOT / "train_scripts" / "extract_pairs.py"), "--pdf", str(path)]
+    options = ["--truth", str(truth_path(path)), "--output", str(tmp_path / "pairs")]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "(100.0%)" in done.stdout
+    pairs = load_from_disk(str(tmp_path / "pairs"))
+    assert len(pairs) == sum(figure["n_images"] for figure in load_truth(truth_path(path)))
+    again = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert again.returncode == 2 and "exists already" in again.stderr and "Traceback" not in again.stderr
+
+
+def test_the_script_leaves_nothing_behind_when_it_fails(tmp_path):
+    without_captions(tmp_path / "book.pdf")
+    command = [sys.executable, str(ROOT / "train_scripts" / "extract_pairs.py")]
+    options = ["--pdf", str(tmp_path / "book.pdf"), "--output", str(tmp_path / "out" / "pairs")]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith("error: ") and "Traceback" not in done.stderr
+    assert not list((tmp_path / "out").iterdir())
