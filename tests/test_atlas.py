@@ -115,7 +115,7 @@ def test_captions_above_and_words_cut_by_ligatures_and_hyphens(tmp_path):
         ]
         if number > 1:
             lines[0] = lines[0].replace("spicu-", "a spiculated, well-")
-            lines[1] = "defined edge is seen; spiculated again here."
+            lines[1] = "defined edge is seen; a well-defined one again."
         writer = pymupdf.TextWriter(page.rect)
         for i, line in enumerate(lines):
             writer.append((72, 200 + 11 * i), line, fontsize=9)
