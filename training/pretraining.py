@@ -1,0 +1,138 @@
+"""The parts of pretraining that the script puts together: processor, model, examples, embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import datasets
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from modeling_mamclip import MamClipForPreTraining
+from processing import MamClipImageProcessor, MamClipProcessor
+
+from .augmentation import Augmentation
+from .data import Collator, Images, PairExamples, number_captions, resized
+from .initialization import new_pretraining_model
+from .masking import WordMasking, encode_captions
+from .options import PretrainingOptions, TrainingOptions
+
+
+def image_processor(options: TrainingOptions, size: Sequence[int]) -> MamClipImageProcessor:
+    """The image processor of a run, for (height, width)."""
+    return MamClipImageProcessor(size={"height": size[0], "width": size[1]}, do_crop=options.crop)
+
+
+def new_processor(options: PretrainingOptions) -> MamClipProcessor:
+    """Image processor and tokenizer; the tokenizer comes with the text encoder."""
+    if options.text_weights is None:
+        raise ValueError(
+            "text_weights is none; give the folder or Hub id of a text encoder, for its tokenizer."
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(options.text_weights)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise OSError(f"the tokenizer of {options.text_weights!r} could not be loaded ({reason})") from error
+    tokenizer.model_max_length = options.context_length
+    return MamClipProcessor(image_processor(options, options.image_size), tokenizer)
+
+
+def new_model(options: PretrainingOptions) -> MamClipForPreTraining:
+    """The model as the options have it, with the weights that they name."""
+    vision = {
+        "architecture": options.architecture,
+        "model_args": dict(options.model_args),
+        "image_size": tuple(options.image_size),
+    }
+    model = new_pretraining_model(
+        vision_weights=options.vision_weights,
+        text_weights=options.text_weights,
+        vision_config=vision,
+        projection_dim=options.projection_dim,
+        context_length=options.context_length,
+        mlm_weight=options.mlm_weight,
+        **options.model,
+    )
+    freeze_text_layers(model, options.frozen_text_layers)
+    model.vision_model.to(memory_format=torch.channels_last)
+    return model
+
+
+def freeze_text_layers(model: MamClipForPreTraining, count: int) -> None:
+    """Leave the lowest `count` layers of the text encoder, and its embeddings, as they are; 0 trains all of it."""
+    if not count:
+        return
+    encoder = model.text_model.encoder
+    layers = max((m for m in encoder.modules() if isinstance(m, nn.ModuleList)), key=len, default=[])
+    if count > len(layers):
+        raise ValueError(f"frozen_text_layers is {count}, but the text encoder has {len(layers)} layers.")
+    for module in (encoder.get_input_embeddings(), getattr(encoder, "embeddings", None), *layers[:count]):
+        if module is not None:
+            module.requires_grad_(False)
+
+
+def pair_examples(
+    options: PretrainingOptions, table: datasets.Dataset, processor: MamClipProcessor
+) -> PairExamples:
+    """All rows of the table as fixed examples with whole captions; the splits are made from it by `part`."""
+    return PairExamples(
+        images=Images(table, tuple(options.image_size), processor.image_processor.scaling == "min_max"),
+        rows=range(len(table)),
+        seed=options.seed,
+        fixed=True,
+        captions=_captions(table, processor.tokenizer, options.context_length),
+        caption_numbers=number_captions(table["caption"]),
+    )
+
+
+def _captions(table: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, length: int) -> list:
+    encoded = encode_captions(tokenizer, table["caption"], length)
+    return [encoded[caption] for caption in table["caption"]]
+
+
+def resized_pairs(
+    options: PretrainingOptions, tables: Sequence[datasets.Dataset], processor: MamClipImageProcessor
+) -> datasets.Dataset:
+    """The tables in one, with resized images."""
+    ready = [resized(table, processor, cache=options.cache, processes=options.workers) for table in tables]
+    return datasets.concatenate_datasets(ready)
+
+
+def augmentation(options: TrainingOptions, *, flip: bool = False) -> Augmentation:
+    """The augmentation that the options describe."""
+    return Augmentation(
+        options.rotation, options.scale, options.shift, options.brightness, options.gamma, flip
+    )
+
+
+def masking(options: PretrainingOptions, tokenizer: PreTrainedTokenizerBase) -> WordMasking | None:
+    """The masking that the options describe; None where the masked-language loss is left out."""
+    return WordMasking.of(tokenizer, options.mask_probability) if options.mlm_weight > 0 else None
+
+
+@torch.inference_mode()
+def embed_pairs(
+    model: MamClipForPreTraining, examples: PairExamples, collator: Collator, batch_size: int
+) -> tuple[Tensor, Tensor, list[int]]:
+    """Pairs as they are → image embeddings (N, P), caption embeddings (N, P), caption numbers (N)."""
+    model.eval()
+    images, texts, numbers = [], [], []
+    for batch in DataLoader(examples, batch_size, collate_fn=collator):
+        numbers += batch["caption_ids"].tolist()
+        batch = {
+            name: batch[name].to(model.device) for name in ("input_ids", "attention_mask", "pixel_values")
+        }
+        output = model(**batch, return_loss=False)
+        images.append(output.image_embeds.float().cpu())
+        texts.append(output.text_embeds.float().cpu())
+    return torch.cat(images), torch.cat(texts), numbers
+
+
+def save_pretrained(folder: Path, model, processor) -> None:
+    """Model and processor into one folder."""
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
