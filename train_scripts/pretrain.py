@@ -33,7 +33,7 @@ from training.pretraining import (
     save_pretrained,
 )
 from training.runs import finish_run, last_checkpoint, open_run, start_run
-from training.trainers import PretrainingTrainer, training_arguments
+from training.trainers import PretrainingTrainer, best_epoch, training_arguments
 
 NEEDS = """Pretraining needs image–caption pairs and a folder for its result:
 
@@ -85,7 +85,7 @@ def main() -> None:
         results = {
             "history": epoch_history(trainer.state.log_history),
             "retrieval": retrieval,
-            **best_epoch(trainer),
+            **best_epoch(trainer.state),
             "n_train": len(train),
             "n_validation": len(validation),
             "n_held_out": len(held_out),
@@ -145,15 +145,6 @@ def new_trainer(options, arguments, model, parts, collator) -> PretrainingTraine
         rates={"text_model.encoder.": rate} if rate else {},
         patience=options.patience,
     )
-
-
-def best_epoch(trainer: PretrainingTrainer) -> dict[str, float]:
-    """The epoch whose checkpoint was kept, and the score that chose it."""
-    steps = trainer.state.max_steps / trainer.args.num_train_epochs
-    return {
-        "best_epoch": round(trainer.state.best_global_step / steps),
-        "best_validation": trainer.state.best_metric,
-    }
 
 
 def print_retrieval(retrieval: dict[str, dict[str, float]]) -> None:

@@ -47,6 +47,8 @@ def new_model(options: PretrainingOptions) -> MamClipForPreTraining:
         "architecture": options.architecture,
         "model_args": dict(options.model_args),
         "image_size": tuple(options.image_size),
+        "pixel_mean": options.pixel_mean,
+        "pixel_std": options.pixel_std,
     }
     model = new_pretraining_model(
         vision_weights=options.vision_weights,

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
 from .masking import IGNORED
@@ -81,6 +82,12 @@ def _refuse_unknown(given: Mapping[str, Any]) -> None:
         if name not in names:
             nearest = get_close_matches(name, names, n=1, cutoff=0.0)[0]
             raise ValueError(f"trainer has the unknown field {name!r}; did you mean {nearest!r}?")
+
+
+def best_epoch(state: TrainerState) -> dict[str, float]:
+    """The epoch whose checkpoint was kept, counted from 1, and the score that chose it."""
+    steps = [entry for entry in state.log_history if entry.get("step") == state.best_global_step]
+    return {"best_epoch": round(steps[0]["epoch"]), "best_validation": state.best_metric}
 
 
 class PartwiseTrainer(Trainer):
@@ -156,3 +163,26 @@ class PretrainingTrainer(PartwiseTrainer):
         pairs, words = len(inputs["input_ids"]), int((inputs["mlm_labels"] != IGNORED).sum())
         mlm = 0.0 if output.mlm_loss is None else float(output.mlm_loss)
         return torch.tensor([float(output.contrastive_loss) * pairs, pairs, mlm * words, words]).double()
+
+
+class ClassificationTrainer(PartwiseTrainer):
+    """BI-RADS and density together, with BI-RADS classes weighted where `class_weights` (classes,) is given."""
+
+    def __init__(self, *args: Any, class_weights: Tensor | None = None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.class_weights = class_weights
+
+    def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
+        if self.class_weights is None:
+            return super().compute_loss(model, inputs, return_outputs=return_outputs)
+        labels = inputs["labels"]
+        output = model(**{name: value for name, value in inputs.items() if name != "labels"})
+        output.loss = output.loss + weighted_cross_entropy(output.logits, labels, self.class_weights)
+        return (output.loss, output) if return_outputs else output.loss
+
+
+def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Cross-entropy of logits (N, C), each known label (N,) counted with its class's weight (C,)."""
+    weights = weights.to(logits.device)
+    total = F.cross_entropy(logits.float(), labels, weights, ignore_index=IGNORED, reduction="sum")
+    return total / weights[labels[labels != IGNORED]].sum().clamp(min=1e-6)
