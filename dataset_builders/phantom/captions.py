@@ -168,6 +168,7 @@ def _noun_phrase(finding: Finding, rng: random.Random) -> str:
         fields |= {
             "shape": finding.shape,
             "margin": finding.margin,
+            "a_margin": with_article(finding.margin),
             "density": _mass_density(finding.density, rng),
         }
         return with_article(choose(phrases.MASS, rng, **fields))

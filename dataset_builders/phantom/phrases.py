@@ -104,7 +104,7 @@ MASS = (
     "{size} {shape}, {margin}, {density} [mass|nodule|lesion]",
     "{shape}, {density} [mass|nodule|lesion] with {margin} [margins|borders|edges][ of {size_noun}| "
     "measuring {size_noun}|]",
-    "{density} [mass|nodule|lesion] of {shape} shape with [a {margin} margin|{margin} margins|{margin} "
+    "{density} [mass|nodule|lesion] of {shape} shape with [{a_margin} margin|{margin} margins|{margin} "
     "borders]",
     "{margin}, {shape}, {density} [mass|nodule|lesion][, {size_noun} in size| of {size_noun}|]",
 )
