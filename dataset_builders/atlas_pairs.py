@@ -17,7 +17,7 @@ from dataset_builders.atlas.cleaning import Vocabulary
 from dataset_builders.atlas.figures import FigureFound, find_figures, same_patient
 from dataset_builders.atlas.layout import PageLayout, content_lines, content_pictures
 from dataset_builders.atlas.pdf import AtlasError, open_pdf
-from dataset_builders.atlas.scanned_page import import_tesseract, read_scan
+from dataset_builders.atlas.scanned_page import import_tesseract, load_pictures, read_scan
 from dataset_builders.atlas.truth import normalised_figure
 
 FEWEST_LETTERS = 25  # on a page with a text layer that is worth reading
@@ -101,14 +101,7 @@ def _images(document: Any, layout: PageLayout, figure: FigureFound) -> Iterator[
     if layout.kind == "text":
         yield from (text_layer.load_picture(page, picture) for picture in figure.pictures)
         return
-    for picture in figure.pictures:
-        yield text_layer.rendered(page, picture.box, _scan_resolution(page))
-
-
-def _scan_resolution(page: Any) -> float:
-    """Dots per inch of a scanned page's largest picture."""
-    dots = [72 * info["width"] / (info["bbox"][2] - info["bbox"][0]) for info in page.get_image_info()]
-    return max(72.0, min(600.0, max(dots)))
+    yield from load_pictures(page, layout, figure.pictures)
 
 
 def _cases(figures: Sequence[FigureFound]) -> dict[str, str]:

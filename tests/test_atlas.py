@@ -12,9 +12,11 @@ from datasets import load_from_disk
 from PIL import Image
 
 from dataset_builders.atlas.cleaning import Vocabulary, is_noise, join_lines, plain, repair_ocr
-from dataset_builders.atlas.figures import LABEL, same_patient
+from dataset_builders.atlas.figures import LABEL, group_pictures, same_patient
+from dataset_builders.atlas.layout import PictureBox
 from dataset_builders.atlas.pdf import AtlasError
-from dataset_builders.atlas.scanned_page import find_pictures
+from dataset_builders.atlas.scanned_page import find_pictures, letter_size
+from dataset_builders.atlas.skew import skew_angle, upright
 from dataset_builders.atlas.truth import edit_distance, load_truth, normalised_figure, score_pairs
 from dataset_builders.atlas_pairs import extract_pairs
 from dataset_builders.phantom.atlas_pdf import truth_path, write_atlas
@@ -78,6 +80,17 @@ def test_the_score_can_fail(tmp_path):
     assert score_pairs(swapped, truth)["right"] < 0.5 * len(pairs)
     assert score_pairs(renamed, truth)["right"] == 0
     assert score_pairs(pairs[1:], truth)["right"] == len(pairs) - 1
+
+
+def test_a_view_planted_twice_counts_for_both_figures(tmp_path):
+    path = atlas(tmp_path, "text", 2, 4)
+    truth, pairs = load_truth(truth_path(path)), list(extract_pairs(path, processes=1))
+    first, last = truth[0], truth[-1]
+    last["thumbnails"][0] = first["thumbnails"][0]
+    own = [pair for pair in pairs if pair["figure"] == last["figure"]]
+    own[0]["image"] = next(pair["image"] for pair in pairs if pair["figure"] == first["figure"])
+    assert score_pairs(pairs, truth)["right"] == len(pairs)
+    assert score_pairs([*pairs, own[0]], truth)["right"] == len(pairs)  # but not a third time
 
 
 def test_the_same_seed_writes_the_same_atlas(tmp_path):
@@ -159,6 +172,43 @@ def test_pictures_on_a_scan_are_found_by_their_darkness():
     boxes = sorted(find_pictures(page, 100))
     expected = [(80 * 0.72, 72.0, 216.0, 288.0), (360.0, 302.4, 518.4, 504.0)]
     assert np.allclose(boxes, expected, atol=1.5)
+
+
+def lines_of_print(angle):
+    """A page with rows of short strokes, as lines of text are, turned counterclockwise by `angle` degrees."""
+    page = np.full((1100, 850), 240, np.uint8)
+    rng = np.random.default_rng(0)
+    for top in range(120, 1000, 20):
+        for left in range(90, 760, 9):
+            page[top + rng.integers(0, 5) : top + 10, left : left + 4] = 30
+    return Image.fromarray(page).rotate(angle, Image.Resampling.BICUBIC, fillcolor=240)
+
+
+@pytest.mark.parametrize("angle", [-2.5, -0.3, 0.0, 0.4, 3.1])
+def test_the_angle_of_a_scan_is_measured_and_taken_back(angle):
+    page = lines_of_print(angle)
+    measured = skew_angle(np.asarray(page))
+    assert abs(measured - angle) < 0.06
+    assert skew_angle(np.asarray(upright(page, measured))) == 0.0
+
+
+def test_a_blank_page_has_no_angle():
+    assert skew_angle(np.full((600, 400), 250, np.uint8)) == 0.0
+
+
+def test_the_size_of_letters_does_not_depend_on_which_they_are():
+    heights = {"Figure": 9.2, "on": 4.9, "age": 7.0, "HISTORY:": 7.1, "12": 7.1}  # of 10-point letters
+    sizes = [letter_size([{"text": text, "box": (0, 0, 9, high)}]) for text, high in heights.items()]
+    assert all(abs(size - 10) < 0.1 for size in sizes)
+
+
+def test_rows_of_panels_with_letters_below_them_are_one_figure_and_neighbours_are_not():
+    four = [
+        PictureBox((x, y, x + 80, y + 100)) for y in (60, 180) for x in (50, 136)
+    ]  # 20 points between rows
+    two = [PictureBox((x, 60, x + 100, 220)) for x in (236, 342)]  # in the next column, 20 points away
+    groups = group_pictures([*four, *two], texts=[], wanted=2)
+    assert sorted(len(group) for group in groups) == [2, 4]
 
 
 # ---- text

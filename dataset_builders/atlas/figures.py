@@ -24,7 +24,9 @@ from dataset_builders.atlas.layout import (
 NUMBER = r"\d+(?:\s?[.\u2013\u2014-]\s?\d+)*[a-z]?"
 LABEL = re.compile(rf"^\s*(?:Figure|Fig\s?\.?|FIGURE|FIG\s?\.?)\s*({NUMBER})\s*[.:,;]?\s*", re.IGNORECASE)
 SAME_PATIENT = re.compile(rf"same (?:patient|case|woman) as in (?:Figure|Fig\.?)\s*({NUMBER})", re.IGNORECASE)
-PANEL_GAPS = (10.5, 21.5, 30.0)  # points between panels of one figure, from the tightest print to the loosest
+# Points between panels of one figure, (side by side, one above the other), from the tightest print to the
+# loosest: rows stand apart more often than columns, since letters may stand below the panels.
+PANEL_GAPS = ((10.5, 10.5), (10.5, 21.5), (10.5, 30.0), (21.5, 21.5), (30.0, 30.0))
 NO_MATCH = 1e4  # more than any distance on a page
 FARTHEST = 120.0  # points between a figure and its caption
 ABOVE = 25.0  # captions stand above their figures seldom: so many points worse than below
@@ -72,7 +74,7 @@ def same_patient(caption: str) -> str | None:
 
 
 def _groups_within(
-    pictures: Sequence[PictureBox], texts: Sequence[Box], gap: float
+    pictures: Sequence[PictureBox], texts: Sequence[Box], gap: tuple[float, float]
 ) -> list[list[PictureBox]]:
     groups: list[list[PictureBox]] = []
     for picture in pictures:
@@ -84,12 +86,12 @@ def _groups_within(
     return groups
 
 
-def _adjoin(a: Box, b: Box, texts: Sequence[Box], gap: float) -> bool:
+def _adjoin(a: Box, b: Box, texts: Sequence[Box], gap: tuple[float, float]) -> bool:
     """Side by side with level edges, or one above the other, close by, and with no line of text in between."""
     level = overlap(a[1], a[3], b[1], b[3]) > 0.7 * min(a[3] - a[1], b[3] - b[1])
     aligned = overlap(a[0], a[2], b[0], b[2]) > 0.7 * min(a[2] - a[0], b[2] - b[0])
     apart = -overlap(a[0], a[2], b[0], b[2]) if level else -overlap(a[1], a[3], b[1], b[3])
-    if not (level or aligned) or apart > gap:
+    if not (level or aligned) or apart > gap[not level]:
         return False
     between = _between(a, b, level)
     return not any(_crosses(text, between) for text in texts)

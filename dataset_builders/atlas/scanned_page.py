@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from statistics import median
 from typing import Any
@@ -15,20 +16,25 @@ from scipy import ndimage
 from dataset_builders.atlas.cleaning import is_noise, repair_ocr
 from dataset_builders.atlas.layout import SMALLEST_PICTURE, Box, Line, PageLayout, PictureBox, union
 from dataset_builders.atlas.pdf import AtlasError
+from dataset_builders.atlas.skew import INK, paper_white, skew_angle, upright
 from dataset_builders.atlas.text_layer import rendered
 
 DPI = 300  # what tesseract was trained on; scans are brought to it
 LAYOUT_DPI = 144  # pictures are looked for at two pixels a point
-INK = 0.72  # of the paper's brightness: darker is print
 LETTER = 7  # pixels at LAYOUT_DPI: an opening of this size leaves pictures and takes letters and rules away
 FILLED = 0.45  # of its box that a picture's dark part covers
 COLUMN_GAP = 2.2  # line heights between two words that begin another column
 ENGINE = "--oem 1 --psm 3"
+ASCENDER, X_HEIGHT, DESCENDER = 0.71, 0.49, 0.21  # of the size: between those of Times and Helvetica
+TALL = re.compile(r"[A-Zbdfhiklt0-9()/'\"]")
+DEEP = re.compile(r"[gjpqy(),;/Q]")
 
 
 def read_scan(page: Any, number: int, language: str = "eng") -> PageLayout:
-    """A scanned pymupdf.Page → its layout; language as tesseract names it."""
-    grey = np.asarray(rendered(page, tuple(page.rect), DPI))
+    """A scanned pymupdf.Page → its layout; language as tesseract names it. Boxes are those of the page upright."""
+    image = rendered(page, tuple(page.rect), DPI)
+    angle = skew_angle(np.asarray(image))
+    grey = np.asarray(upright(image, angle))
     boxes = find_pictures(grey, DPI)
     words = list(_words(_blank_out(grey, boxes), language))
     return PageLayout(
@@ -38,7 +44,25 @@ def read_scan(page: Any, number: int, language: str = "eng") -> PageLayout:
         "scanned",
         tuple(_lines(words)),
         tuple(PictureBox(box) for box in boxes),
+        angle,
     )
+
+
+def load_pictures(page: Any, layout: PageLayout, pictures: Sequence[PictureBox]) -> Iterator[Image.Image]:
+    """The pictures of a scanned page as 8-bit grey ("L"), upright, at the scan's own resolution."""
+    dpi = scan_resolution(page)
+    if not layout.angle:
+        yield from (rendered(page, picture.box, dpi) for picture in pictures)
+        return
+    whole = upright(rendered(page, tuple(page.rect), dpi), layout.angle)
+    for picture in pictures:
+        yield whole.crop(tuple(round(value * dpi / 72) for value in picture.box))
+
+
+def scan_resolution(page: Any) -> float:
+    """Dots per inch of a scanned page's largest picture."""
+    dots = [72 * info["width"] / (info["bbox"][2] - info["bbox"][0]) for info in page.get_image_info()]
+    return max(72.0, min(600.0, max(dots)))
 
 
 def find_pictures(grey: np.ndarray, dpi: float) -> list[Box]:
@@ -46,8 +70,7 @@ def find_pictures(grey: np.ndarray, dpi: float) -> list[Box]:
     reduced = Image.fromarray(grey).reduce(max(1, round(dpi / LAYOUT_DPI)))
     small = np.asarray(reduced)
     scale = 72 / dpi * grey.shape[0] / small.shape[0]
-    paper = float(np.percentile(small, 90))
-    dark = ndimage.binary_opening(small < INK * paper, np.ones((LETTER, LETTER)))
+    dark = ndimage.binary_opening(small < INK * paper_white(small), np.ones((LETTER, LETTER)))
     labels, _ = ndimage.label(dark)
     boxes = []
     for index, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
@@ -61,7 +84,7 @@ def find_pictures(grey: np.ndarray, dpi: float) -> list[Box]:
 def _blank_out(grey: np.ndarray, boxes: list[Box]) -> np.ndarray:
     """The page without its pictures, which OCR would read letters into."""
     text = grey.copy()
-    paper = int(np.percentile(grey, 90))
+    paper = int(paper_white(grey))
     for x0, y0, x1, y1 in boxes:
         rows = slice(max(0, int((y0 - 2) * DPI / 72)), int((y1 + 2) * DPI / 72))
         text[rows, max(0, int((x0 - 2) * DPI / 72)) : int((x1 + 2) * DPI / 72)] = paper
@@ -112,13 +135,22 @@ def _words(grey: np.ndarray, language: str) -> Iterator[dict]:
 
 def _lines(words: list[dict]) -> Iterator[Line]:
     """OCR words → lines; a line that runs over the gutter of two columns is cut there."""
-    heights: dict[int, list[float]] = {}
-    for word in words:
-        heights.setdefault(word["place"][0], []).append(word["box"][3] - word["box"][1])
-    for place, members in groupby(words, key=lambda word: word["place"]):
-        size = 1.25 * median(heights[place[0]])  # of x-height, ascenders and descenders to the font's size
-        for piece in _cut_at_gutters(list(members), size):
-            yield Line(union(word["box"] for word in piece), " ".join(word["text"] for word in piece), size)
+    for _, members in groupby(words, key=lambda word: word["place"]):
+        whole = list(members)
+        for piece in _cut_at_gutters(whole, letter_size(whole)):
+            box, text = union(word["box"] for word in piece), " ".join(word["text"] for word in piece)
+            yield Line(box, text, letter_size(piece))
+
+
+def letter_size(words: list[dict]) -> float:
+    """The font's size in points, from the words' heights and what their letters reach: "on" is half of "Fig"."""
+    return median((word["box"][3] - word["box"][1]) / _reach(word["text"]) for word in words)
+
+
+def _reach(text: str) -> float:
+    """Height of a word's ink in font sizes."""
+    up = ASCENDER if TALL.search(text) else X_HEIGHT
+    return up + (DESCENDER if DEEP.search(text) else 0.0)
 
 
 def _cut_at_gutters(words: list[dict], size: float) -> Iterator[list[dict]]:
