@@ -15,13 +15,14 @@ from tqdm import tqdm
 from dataset_builders.atlas import text_layer
 from dataset_builders.atlas.cleaning import Vocabulary
 from dataset_builders.atlas.figures import FigureFound, find_figures, same_patient
-from dataset_builders.atlas.layout import PageLayout, content_lines, content_pictures
+from dataset_builders.atlas.layout import Box, PageLayout, content_lines, content_pictures, inside
 from dataset_builders.atlas.pdf import AtlasError, open_pdf
 from dataset_builders.atlas.scanned_page import import_tesseract, load_pictures, read_scan
 from dataset_builders.atlas.truth import normalised_figure
 
 FEWEST_LETTERS = 25  # on a page with a text layer that is worth reading
 SCAN_SHARE = 0.55  # of a page that one picture covers on a scanned page
+INVISIBLE = 3  # a PDF's text rendering mode (ISO 32000-1, 9.3.6): neither filled nor stroked
 
 
 def extract_pairs(
@@ -85,10 +86,32 @@ def figures_of(layouts: Sequence[PageLayout]) -> list[FigureFound]:
 
 
 def is_scanned(page: Any) -> bool:
-    """Whether a pymupdf.Page is one big picture without text of its own (an OCR layer below it is not used)."""
+    """Whether a pymupdf.Page is one big picture without visible text of its own.
+
+    The invisible text that OCR programs lay under or over a scan is not used: it has no reliable places.
+    """
     area = page.rect.width * page.rect.height
-    sizes = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (info["bbox"] for info in page.get_image_info())]
-    return max(sizes, default=0) > SCAN_SHARE * area and len(page.get_text().strip()) < FEWEST_LETTERS
+    painted = enumerate(page.get_bboxlog())  # in the order of painting; a span's seqno counts the same way
+    scans = [
+        (i, box) for i, (kind, box) in painted if kind == "fill-image" and _area(box) > SCAN_SHARE * area
+    ]
+    if not scans:
+        return False
+    visible = sum(len(span["chars"]) for span in page.get_texttrace() if not _hidden(span, scans))
+    return visible < FEWEST_LETTERS
+
+
+def _hidden(span: dict, scans: Sequence[tuple[int, Box]]) -> bool:
+    """Whether a span of text is invisible, or has a scan painted over it."""
+    return (
+        span["type"] == INVISIBLE
+        or not span["opacity"]
+        or any(span["seqno"] < i and inside(span["bbox"], box) for i, box in scans)
+    )
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _read_scanned(path: Path, index: int) -> PageLayout:

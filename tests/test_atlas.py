@@ -18,7 +18,7 @@ from dataset_builders.atlas.pdf import AtlasError
 from dataset_builders.atlas.scanned_page import find_pictures, letter_size
 from dataset_builders.atlas.skew import skew_angle, upright
 from dataset_builders.atlas.truth import edit_distance, load_truth, normalised_figure, score_pairs
-from dataset_builders.atlas_pairs import extract_pairs
+from dataset_builders.atlas_pairs import extract_pairs, is_scanned
 from dataset_builders.phantom.atlas_pdf import truth_path, write_atlas
 from dataset_builders.phantom.case import draw_case
 
@@ -150,6 +150,28 @@ def test_running_text_about_a_figure_is_no_caption(tmp_path):
 
     pairs = list(extract_pairs(other_atlas(tmp_path / "a.pdf", place), processes=1))
     assert [pair["caption"] for pair in pairs] == [f"Caption number {i}." for i in (1, 2, 3)]
+
+
+def test_a_picture_of_the_whole_page_is_paper_when_text_is_painted_on_it(tmp_path):
+    def place(page, number):
+        page.insert_image(page.rect, stream=picture(0), keep_proportion=False)
+        page.insert_image((72, 150, 252, 390), stream=picture(number))
+        page.insert_text((72, 402), f"Figure {number}. A caption of enough letters.", fontsize=9)
+
+    pairs = list(extract_pairs(other_atlas(tmp_path / "a.pdf", place), processes=1))
+    assert [pair["caption"] for pair in pairs] == ["A caption of enough letters."] * 3
+
+
+@pytest.mark.parametrize("mode, scanned", [("invisible", True), ("under", True), ("over", False)])
+def test_text_that_ocr_left_with_a_scan_does_not_hide_that_it_is_one(mode, scanned):
+    page = pymupdf.open().new_page()
+    text = "Figure 1. Words that a program read on this page."
+    if mode != "over":
+        page.insert_text((72, 72), text, render_mode=3 if mode == "invisible" else 0)
+    page.insert_image((20, 20, 575, 800), stream=picture(1), keep_proportion=False)
+    if mode == "over":
+        page.insert_text((72, 72), text)
+    assert is_scanned(page) == scanned
 
 
 def test_strips_of_one_picture_are_stitched(tmp_path):

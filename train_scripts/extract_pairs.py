@@ -18,6 +18,7 @@ from training.cli import run_script
 def main() -> None:
     args = parse_args()
     check(args)
+    datasets.disable_progress_bars()  # the pages' own bar says how far it is
     args.output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.output.parent, prefix=f".{args.output.name}-") as work:
         pairs = read_all(args.pdf, args.processes, Path(work) / "cache")

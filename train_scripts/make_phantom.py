@@ -5,8 +5,6 @@ import json
 import tempfile
 from pathlib import Path
 
-from tqdm import tqdm
-
 from dataset_builders.birads import FIVE_CLASSES
 from dataset_builders.phantom.archives import write_embed, write_teknofest
 from dataset_builders.phantom.atlas_pdf import write_atlas
@@ -65,7 +63,9 @@ def make_atlases(folder: Path, args: argparse.Namespace) -> dict[str, int]:
     """Write the PDFs; → planted pairs by kind."""
     planted = {}
     sizes = {"text": args.text_cases, "scanned": args.scanned_cases}
-    for kind, size in tqdm([item for item in sizes.items() if item[1]], "phantom atlases", unit="PDF"):
+    for kind, size in sizes.items():
+        if not size:
+            continue
         truth = write_atlas(
             folder / ATLASES[kind],
             [draw_case(args.seed, FIRST_INDEX[kind] + i) for i in range(size)],
@@ -73,6 +73,7 @@ def make_atlases(folder: Path, args: argparse.Namespace) -> dict[str, int]:
             seed=args.seed,
             image_height=args.height,
             processes=args.processes,
+            progress=True,
         )
         planted[kind] = sum(figure["n_images"] for figure in truth)
     return planted

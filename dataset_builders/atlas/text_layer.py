@@ -12,6 +12,7 @@ from dataset_builders.atlas.pdf import import_pymupdf
 
 ASCENT, DESCENT = 0.72, 0.21  # of the size: where letters begin and end about the baseline
 BOLD = 1 << 4  # of a span's flags
+BACKGROUND = 0.9  # of a page
 STRIP = 3.0  # a piece of a picture is this many times longer than high, or the other way round
 
 
@@ -60,11 +61,14 @@ def _blank(last: Line, piece: Line) -> str:
 
 
 def _images(page: Any) -> list[tuple[tuple, tuple[int, ...]]]:
-    """(box, xrefs) of each image on the page, cut to the page; xrefs are empty for an inline image."""
+    """(box, xrefs) of each image on the page, cut to the page; xrefs are empty for an inline image.
+
+    A picture of the whole page, with text on it, is paper and no figure.
+    """
     found = []
     for info in page.get_image_info(xrefs=True):
         box = import_pymupdf().Rect(info["bbox"]) & page.rect
-        if not box.is_empty:
+        if not box.is_empty and box.get_area() < BACKGROUND * page.rect.get_area():
             found.append((tuple(box), (info["xref"],) if info["xref"] else ()))
     return found
 

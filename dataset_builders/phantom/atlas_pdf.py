@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
+from tqdm import tqdm
 
 from dataset_builders.atlas.pdf import import_pymupdf
 from dataset_builders.atlas.truth import thumbnail
@@ -35,11 +36,13 @@ def write_atlas(
     seed: int = 0,
     image_height: int = 512,
     processes: int | None = None,
+    progress: bool = False,
 ) -> list[dict]:
     """Write an atlas of the cases and, beside it, <name>.truth.json; both appear whole or not at all.
 
     kind: "text" has a text layer and the pictures as JPEG objects; "scanned" is one picture a page.
     image_height: of the pictures in pixels; their width is three quarters of it.
+    processes: pictures rendered side by side (None: one per CPU); progress: show a bar while they are.
     Returns the planted figures: {figure, page (from 1), caption, case_id, views, laterality, n_images,
     thumbnails}.
     """
@@ -51,7 +54,7 @@ def write_atlas(
     design = draw_design(rng)
     figures = plan_figures(cases, design, rng, seed)
     pages = compose_pages(figures, design, rng)
-    panels, thumbnails = _render_panels(figures, image_height, processes)
+    panels, thumbnails = _render_panels(figures, image_height, processes, progress)
     document = _draw(pages, panels, design, rng)
     if kind == "scanned":
         inset = (atlas_pages.LEFT - 16, atlas_pages.TOP - 12, atlas_pages.RIGHT + 16, atlas_pages.BOTTOM + 12)
@@ -67,12 +70,14 @@ def truth_path(path_pdf: str | Path) -> Path:
 
 
 def _render_panels(
-    figures: Sequence[Figure], height: int, processes: int | None
+    figures: Sequence[Figure], height: int, processes: int | None, progress: bool
 ) -> tuple[Panels, dict[tuple[str, int], list[int]]]:
     """Every panel as JPEG and as thumbnail."""
     keys = [(figure.number, i) for figure in figures for i in range(len(figure.panels))]
     panels, thumbnails = {}, {}
-    for key, image in zip(keys, _panel_images(figures, height, processes), strict=True):
+    images = _panel_images(figures, height, processes)
+    bar = tqdm(images, "phantom atlas", len(keys), unit="image", disable=not progress)
+    for key, image in zip(keys, bar, strict=True):
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=JPEG_QUALITY)
         panels[key], thumbnails[key] = buffer.getvalue(), thumbnail(image)
