@@ -5,6 +5,7 @@ Licence: models, weights or embeddings trained on EMBED may not be released with
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,11 +14,10 @@ from typing import Any
 from datasets import Value
 
 from dataset_builders.birads import worst
-from dataset_builders.record_builder import RecordBuilder
+from dataset_builders.record_builder import Index, RecordBuilder
 from dataset_builders.records import LATERALITIES, VIEWS
-from dataset_builders.tables import coded, read_table, tables_fingerprint, text
+from dataset_builders.tables import coded, read_table, text
 
-TABLES = ("metadata", "clinical")
 METADATA = (
     "empi_anon",
     "acc_anon",
@@ -31,6 +31,7 @@ CLINICAL = ("acc_anon", "desc", "asses", "tissueden", "side", "age_at_study", "R
 ASSESSMENTS = {"A": 0, "N": 1, "B": 2, "P": 3, "S": 4, "M": 5, "K": 6}
 TISSUE = {"1": "A", "2": "B", "3": "C", "4": "D"}  # 5 is a male breast
 NEGATIVE = 1
+BILATERAL = re.compile(r"\bbil", re.IGNORECASE)  # "MG Screening Bilateral", "MG Screen Bilat w/Tomo/CAD"
 
 
 class EmbedBuilder(RecordBuilder):
@@ -41,20 +42,22 @@ class EmbedBuilder(RecordBuilder):
 
     own_features = {"embed_age": Value("float32"), "embed_race": Value("string")}
 
-    @classmethod
-    def fingerprint_of(cls, folder: Path) -> str:
-        return tables_fingerprint(_table(folder, name) for name in TABLES)
-
-    def index(self, folder: Path) -> list[dict[str, Any]]:
+    def index(self, folder: Path) -> Index:
         images = read_table(_table(folder, "metadata"), METADATA).to_dict("records")
-        findings: dict[str, list[dict]] = defaultdict(list)
+        exams: dict[str, list[dict]] = defaultdict(list)
         for row in read_table(_table(folder, "clinical"), CLINICAL).to_dict("records"):
-            findings[text(row["acc_anon"])].append(row)
-        root = _images_root(folder)
-        rows = (
-            _record(image, findings[text(image["acc_anon"])], root) for image in images if _is_wanted(image)
-        )
-        return [row for row in rows if row is not None]
+            exams[text(row["acc_anon"])].append(row)
+        root, found, seen = _images_root(folder), Index(), set()
+        for image in images:
+            findings = exams.get(text(image["acc_anon"]), [])
+            path = root / _below_root(text(image["anon_dicom_path"]))
+            reason = _no_image(image) or _no_label(image, findings) or _no_file(path, seen)
+            if reason:
+                found.left_out[reason] += 1
+            else:
+                seen.add(path)
+                found.rows.append(_record(path, image, findings))
+        return found
 
 
 def breast_assessment(findings: Iterable[dict[str, Any]], laterality: str) -> int | None:
@@ -68,14 +71,8 @@ def breast_assessment(findings: Iterable[dict[str, Any]], laterality: str) -> in
     known = [value for row in own if (value := coded(row["asses"], ASSESSMENTS)) is not None]
     if known:
         return worst(known)
-    covers_it = any(_covers(text(row["desc"]), laterality) for row in findings)
-    return NEGATIVE if findings and not own and covers_it else None
-
-
-def _covers(description: str, laterality: str) -> bool:
-    """Whether an exam of this description shows a breast: bilateral, or of that side."""
-    words = description.lower()
-    return "bilat" in words or {"L": "left", "R": "right"}[laterality] in words
+    bilateral = any(BILATERAL.search(text(row["desc"])) for row in findings)
+    return NEGATIVE if findings and not own and bilateral else None
 
 
 def _table(folder: Path, name: str) -> Path:
@@ -101,33 +98,52 @@ def _images_root(folder: Path) -> Path:
     )
 
 
-def _is_wanted(image: dict[str, Any]) -> bool:
-    return (
-        text(image["FinalImageType"]) == "2D"
-        and text(image["ViewPosition"]) in VIEWS
-        and text(image["ImageLateralityFinal"]) in LATERALITIES
-        and text(image["spot_mag"]) in ("", "0", "0.0")
-    )
+def _no_image(image: dict[str, Any]) -> str | None:
+    """Why a row of the metadata is not one of the images that are used; None where it is."""
+    kind, view = text(image["FinalImageType"]), text(image["ViewPosition"])
+    if kind != "2D":
+        return f"FinalImageType is {kind or 'empty'}, not 2D"
+    if view not in VIEWS:
+        return "ViewPosition is neither CC nor MLO"
+    if text(image["ImageLateralityFinal"]) not in LATERALITIES:
+        return "ImageLateralityFinal is neither L nor R"
+    return None if text(image["spot_mag"]) in ("", "0", "0.0") else "a spot or magnification view"
 
 
-def _record(image: dict[str, Any], findings: list[dict[str, Any]], root: Path) -> dict[str, Any] | None:
-    """None where the exam has no assessment of this breast."""
+def _no_label(image: dict[str, Any], findings: list[dict[str, Any]]) -> str | None:
+    if not findings:
+        return "the clinical table has no row of the exam"
+    known = breast_assessment(findings, text(image["ImageLateralityFinal"])) is not None
+    return None if known else "the clinical table has no assessment of this breast"
+
+
+def _no_file(path: Path, seen: set[Path]) -> str | None:
+    if path in seen:
+        return "the metadata table names the file twice"
+    return None if path.is_file() else "the file is not there"
+
+
+def _record(path: Path, image: dict[str, Any], findings: list[dict[str, Any]]) -> dict[str, Any]:
     laterality = text(image["ImageLateralityFinal"])
-    birads = breast_assessment(findings, laterality)
-    if birads is None:
-        return None
     return {
-        "path": str(root / _below_root(text(image["anon_dicom_path"]))),
+        "path": str(path),
         "patient_id": text(image["empi_anon"]),
         "exam_id": text(image["acc_anon"]),
         "laterality": laterality,
         "view": text(image["ViewPosition"]),
-        "birads": birads,
+        "birads": breast_assessment(findings, laterality),
         "density": next((d for row in findings if (d := coded(row["tissueden"], TISSUE))), None),
         "source": "embed",
-        "embed_age": float(text(findings[0]["age_at_study"]) or "nan"),
+        "embed_age": _number(findings[0]["age_at_study"]),
         "embed_race": text(findings[0]["RACE_DESC"]) or None,
     }
+
+
+def _number(cell: object) -> float | None:
+    try:
+        return float(text(cell))
+    except ValueError:
+        return None
 
 
 def _below_root(path: str) -> str:

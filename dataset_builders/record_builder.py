@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +23,35 @@ SKIPPED = "skipped.jsonl"  # beside the built data: one line for each file that 
 
 @dataclass
 class RecordConfig(datasets.BuilderConfig):
-    """crop: cut images to the breast. fingerprint: of the tables, so that a change is not answered from the cache."""
+    """What a build depends on; another value is another data set in the cache of `datasets`.
+
+    crop: cut images to the breast. limits: at most so many images of a BI-RADS class, {1: 25000, 2: 25000} as in the
+    paper for EMBED. seed: which patients a limit leaves. fingerprint: of the index; set by the builder.
+    """
 
     crop: bool = True
+    limits: Mapping[int, int] = field(default_factory=dict)
+    seed: int = 0
     fingerprint: str = ""
 
 
-class RecordBuilder(datasets.GeneratorBasedBuilder):
-    """An archive's builder: a subclass says which tables it reads, and makes the index.
+@dataclass
+class Index:
+    """What an archive holds before an image is opened.
 
-    Used directly: `TeknofestBuilder(data_dir=…)`, `.download_and_prepare(num_proc=2)`, `.as_dataset()`.
+    rows: a record for each image, with its `path` in the place of its `image`; left_out: images by the reason why
+    they are no record; remarks: what else is odd in the tables, counted.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    remarks: Counter[str] = field(default_factory=Counter)
+
+
+class RecordBuilder(datasets.GeneratorBasedBuilder):
+    """An archive's builder; a subclass makes the index from the archive's tables and folders.
+
+    Used directly: `TeknofestBuilder(data_dir=…)`, `.download_and_prepare(num_proc=2)`, `.as_dataset(split="train")`.
     """
 
     BUILDER_CONFIG_CLASS = RecordConfig
@@ -41,27 +63,26 @@ class RecordBuilder(datasets.GeneratorBasedBuilder):
             raise ValueError(f"{type(self).__name__} needs data_dir, the archive's folder.")
         if not Path(data_dir).is_dir():
             raise FileNotFoundError(f"{data_dir} is not a folder; give the archive's folder as data_dir.")
-        kwargs.setdefault("fingerprint", self.fingerprint_of(Path(data_dir)))
-        super().__init__(*args, data_dir=str(data_dir), **kwargs)
+        self.found = self.index(Path(data_dir))
+        if not self.found.rows:
+            raise ValueError(f"{data_dir} holds no image that can be a record{_because(self.found)}.")
+        super().__init__(*args, data_dir=str(data_dir), fingerprint=_fingerprint(self.found.rows), **kwargs)
+        limit_classes(self.found, self.config.limits, self.config.seed)
 
-    @classmethod
-    def fingerprint_of(cls, folder: Path) -> str:
-        """A hash of the tables in the archive."""
-        raise NotImplementedError
+    def __getstate__(self) -> dict[str, Any]:
+        """Processes that read images get their share of the rows, not all of them once more."""
+        return {**self.__dict__, "found": Index()}
 
-    def index(self, folder: Path) -> list[dict[str, Any]]:
-        """A record for each image, with its `path` in place of its `image`."""
+    def index(self, folder: Path) -> Index:
+        """What the archive in `folder` holds. Raises ValueError or FileNotFoundError for what is missing."""
         raise NotImplementedError
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(features=datasets.Features({**RECORD_FEATURES, **self.own_features}))
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
-        rows = self.index(Path(self.config.data_dir))
-        if not rows:
-            raise ValueError(f"{self.config.data_dir} has tables, but no image that they name was found.")
         Path(self._skip_log()).unlink(missing_ok=True)
-        return [datasets.SplitGenerator(name=datasets.Split.TRAIN, gen_kwargs={"rows": rows})]
+        return [datasets.SplitGenerator(name=datasets.Split.TRAIN, gen_kwargs={"rows": self.found.rows})]
 
     def _generate_examples(self, rows: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
         for row in rows:
@@ -73,27 +94,48 @@ class RecordBuilder(datasets.GeneratorBasedBuilder):
                 self._skip(path, str(error))
                 continue
             check_record(record)
-            yield str(path), record
+            yield path, record
 
     def _skip_log(self) -> str:
         return f"{self.cache_dir.removesuffix('.incomplete')}.{SKIPPED}"
 
-    def _skip(self, path: Path | str, reason: str) -> None:
+    def _skip(self, path: str, reason: str) -> None:
         """Appended in one write, so that several processes may share the file."""
-        line = json.dumps({"file": str(path), "reason": reason}, ensure_ascii=False)
+        line = json.dumps({"file": path, "reason": reason}, ensure_ascii=False)
         log = Path(self._skip_log())
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
     def skipped(self) -> list[dict[str, str]]:
-        """{file, reason} of the images that could not be read when the data were built."""
+        """{file, reason} of the images that could not be read when the data were built, by file."""
         log = Path(self._skip_log())
-        return (
-            [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-            if log.is_file()
-            else []
-        )
+        if not log.is_file():
+            return []
+        entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        return sorted(entries, key=lambda entry: entry["file"])
+
+
+def limit_classes(found: Index, limits: Mapping[int, int], seed: int) -> None:
+    """Leave out, of each limited BI-RADS class, the images beyond its limit; patients are taken in a random order.
+
+    Raises ValueError for a limit that is no positive number.
+    """
+    wrong = next((birads for birads, limit in limits.items() if limit < 1), None)
+    if wrong is not None:
+        raise ValueError(f"the limit of BI-RADS {wrong} is {limits[wrong]}; expected 1 image or more.")
+    patients = sorted({row["patient_id"] for row in found.rows})
+    random.Random(seed).shuffle(patients)
+    place = {patient: i for i, patient in enumerate(patients)}
+    taken: Counter[int] = Counter()
+    beyond = set()
+    for number in sorted(range(len(found.rows)), key=lambda i: place[found.rows[i]["patient_id"]]):
+        birads = found.rows[number]["birads"]
+        taken[birads] += 1
+        if taken[birads] > limits.get(birads, taken[birads]):
+            beyond.add(number)
+            found.left_out[f"beyond the limit of {limits[birads]} images of BI-RADS {birads}"] += 1
+    found.rows = [row for i, row in enumerate(found.rows) if i not in beyond]
 
 
 def encoded_image(path: str | Path, *, crop: bool) -> bytes:
@@ -104,3 +146,21 @@ def encoded_image(path: str | Path, *, crop: bool) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(to_uint8(pixels)).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+def _fingerprint(rows: list[dict[str, Any]]) -> str:
+    """A hash of all labels and of the files' sizes and times: a changed table or image is not taken from a cache."""
+    digest = hashlib.sha256()
+    for row in rows:
+        about = Path(row["path"]).stat()
+        line = [*row.items(), ("size", about.st_size), ("changed", about.st_mtime_ns)]
+        digest.update(json.dumps(line, ensure_ascii=False).encode())
+    return digest.hexdigest()[:16]
+
+
+def _because(found: Index) -> str:
+    """The commonest reason why images are no records, to end a sentence with."""
+    if not found.left_out:
+        return ""
+    reason, count = found.left_out.most_common(1)[0]
+    return f" ({count} images: {reason})"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -22,36 +21,36 @@ def read_table(path: str | Path, columns: Sequence[str], *, prefixes: Sequence[s
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; it is a table that this data set needs.")
-    table = _load(path)
-    table.columns = [unicodedata.normalize("NFC", str(name)).strip() for name in table.columns]
-    names = {name: _column(table, name, exact=True) for name in map(_nfc, columns)}
-    names |= {name: _column(table, name, exact=False) for name in map(_nfc, prefixes)}
-    missing = [name for name, found in names.items() if found is None]
+    headers = read_columns(path)
+    places = {name: _place(headers, name, exact=True) for name in map(_nfc, columns)}
+    places |= {name: _place(headers, name, exact=False) for name in map(_nfc, prefixes)}
+    missing = [name for name, place in places.items() if place is None]
     if missing:
-        found = ", ".join(table.columns) or "none"
+        found = ", ".join(headers) or "none"
         raise ValueError(f"{path} has no column {missing[0]!r}; the columns found are: {found}.")
+    table = _load(path, usecols=sorted(places.values()))
     if table.empty:
         raise ValueError(f"{path} has a header and no rows; expected at least one.")
-    chosen = table[list(names.values())].set_axis(list(names), axis=1)
+    chosen = table[[headers[place] for place in places.values()]].set_axis(list(places), axis=1)
     return chosen.astype(object).where(chosen.notna(), None)
+
+
+def read_columns(path: str | Path) -> list[str]:
+    """The headers of a table, in NFC. Raises ValueError for a file that is no table."""
+    return list(_load(Path(path), nrows=0).columns)
 
 
 def files_below(folder: Path, suffix: str) -> list[Path]:
     """All files of a suffix (any case) in a folder, links to folders followed: archives are often put together so."""
-    found = []
-    for place, _, names in os.walk(folder, followlinks=True):
+    found, visited = [], set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in visited:  # a link back to a folder that has been walked
+            folders.clear()
+            continue
+        visited.add(real)
         found += [Path(place, name) for name in names if name.lower().endswith(suffix)]
     return sorted(found)
-
-
-def tables_fingerprint(paths: Iterable[Path]) -> str:
-    """A short hash of the tables' contents, so that a changed table is not answered from a cache."""
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(path.name.encode())
-        if path.is_file():
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def text(value: object) -> str:
@@ -69,17 +68,23 @@ def _nfc(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _load(path: Path) -> pd.DataFrame:
+def _load(path: Path, **options: object) -> pd.DataFrame:
+    """A table with headers in NFC and values as text. options: nrows and usecols as pandas' readers have them."""
     try:
         if path.suffix.lower() in (".xlsx", ".xlsm"):
-            return pd.read_excel(path, dtype=str)
-        return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
+            table = pd.read_excel(path, dtype=str, **options)
+        else:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], **options)
     except Exception as error:  # readers raise whatever they like, zipfile.BadZipFile among it
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise ValueError(f"{path} cannot be read as a table ({reason}); get a new copy of it.") from error
+    table.columns = [_nfc(str(name)).strip() for name in table.columns]
+    return table
 
 
-def _column(table: pd.DataFrame, name: str, *, exact: bool) -> str | None:
-    if exact:
-        return name if name in table.columns else None
-    return next((found for found in table.columns if found.startswith(name)), None)
+def _place(headers: Sequence[str], name: str, *, exact: bool) -> int | None:
+    """The number of the column called `name`, or beginning so."""
+    return next(
+        (i for i, header in enumerate(headers) if header == name or not exact and header.startswith(name)),
+        None,
+    )

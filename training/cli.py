@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any, NoReturn
 
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -31,6 +33,27 @@ def one_sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+class ScriptParser(argparse.ArgumentParser):
+    """An argument parser whose errors are ValueErrors of one sentence, so that `run_script` ends all scripts alike."""
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **{"allow_abbrev": False, **options})
+
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """A misspelt option is said before a missing one: it is what the user wrote."""
+        for word in sys.argv[1:] if args is None else args:
+            name = word.partition("=")[0]
+            if name.startswith("--") and name not in self._option_string_actions:
+                nearest = get_close_matches(name, self._option_string_actions, n=1, cutoff=0.0)[0]
+                self.error(f"there is no option {name!r}; did you mean {nearest}?")
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message if message.endswith("?") else f"{message}; --help lists the options.")
 
 
 def _stop(message: str, code: int) -> NoReturn:

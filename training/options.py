@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 from transformers import HfArgumentParser
+
+from .cli import ScriptParser
 
 BIOMEDBERT = "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext"
 
@@ -156,11 +158,8 @@ class ClassificationOptions(TrainingOptions):
 Options = TypeVar("Options", bound=TrainingOptions)
 
 
-class OptionParser(HfArgumentParser):
-    """An argument parser whose errors are ValueErrors of one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message}; --help lists the options.")
+class OptionParser(ScriptParser, HfArgumentParser):
+    """The arguments of a dataclass, with the errors of all scripts."""
 
 
 def parse_options(kind: type[Options], argv: Sequence[str] | None = None, text: str | None = None) -> Options:
@@ -169,15 +168,13 @@ def parse_options(kind: type[Options], argv: Sequence[str] | None = None, text: 
     Raises ValueError for an unknown or wrong option or field, OSError for a file that cannot be read.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = OptionParser(kind, description=text, allow_abbrev=False)
+    parser = OptionParser(kind, description=text)
     file = _config_file(argv)
     from_file = list(_as_arguments(_read_yaml(file), kind, file)) if file else []
     try:
-        given, unknown = parser.parse_known_args([*from_file, *argv])
+        given = parser.parse_args([*from_file, *argv])
     except ValueError as error:
         raise ValueError(f"{error}" if not file else f"{error} (options come from {file} too.)") from error
-    if unknown:
-        raise ValueError(f"there is no option {unknown[0]!r}; {_nearest(unknown[0].lstrip('-'), kind, '--')}")
     options = kind(**{name: _none(value) for name, value in vars(given).items()})
     options.check()
     return options
@@ -213,7 +210,7 @@ def _as_arguments(given: Mapping[str, Any], kind: type, file: str) -> Iterator[s
     defaults = {entry.name: entry.default for entry in fields(kind) if entry.name != "config"}
     for name, value in given.items():
         if name not in defaults:
-            raise ValueError(f"{file} has the unknown field {name!r}; {_nearest(str(name), kind, '')}")
+            raise ValueError(f"{file} has the unknown field {name!r}; {_nearest(str(name), kind)}")
         if value is None and defaults[name] is None:
             continue
         yield f"--{name}"
@@ -223,10 +220,9 @@ def _as_arguments(given: Mapping[str, Any], kind: type, file: str) -> Iterator[s
             yield json.dumps(value) if isinstance(value, dict) else str(value)
 
 
-def _nearest(name: str, kind: type, dashes: str) -> str:
+def _nearest(name: str, kind: type) -> str:
     names = [entry.name for entry in fields(kind)]
-    nearest = get_close_matches(name.replace("-", "_"), names, n=1, cutoff=0.0)[0]
-    return f"did you mean {dashes}{nearest}?"
+    return f"did you mean {get_close_matches(name.replace('-', '_'), names, n=1, cutoff=0.0)[0]}?"
 
 
 def _check_image_size(size: Sequence[int]) -> None:

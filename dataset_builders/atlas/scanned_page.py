@@ -16,7 +16,7 @@ from scipy import ndimage
 from dataset_builders.atlas.cleaning import is_noise, repair_ocr
 from dataset_builders.atlas.layout import SMALLEST_PICTURE, Box, Line, PageLayout, PictureBox, union
 from dataset_builders.atlas.pdf import AtlasError
-from dataset_builders.atlas.skew import INK, paper_white, skew_angle, upright
+from dataset_builders.atlas.scan_image import INK, even_light, fill_margins, paper_white, skew_angle, upright
 from dataset_builders.atlas.text_layer import rendered
 
 DPI = 300  # what tesseract was trained on; scans are brought to it
@@ -26,17 +26,19 @@ FILLED = 0.45  # of its box that a picture's dark part covers
 COLUMN_GAP = 2.2  # line heights between two words that begin another column
 ENGINE = "--oem 1 --psm 3"
 ASCENDER, X_HEIGHT, DESCENDER = 0.71, 0.49, 0.21  # of the size: between those of Times and Helvetica
+WHOLE_LINE = 1.13  # of the size: the height of a line's box
 TALL = re.compile(r"[A-Zbdfhiklt0-9()/'\"]")
 DEEP = re.compile(r"[gjpqy(),;/Q]")
 
 
 def read_scan(page: Any, number: int, language: str = "eng") -> PageLayout:
     """A scanned pymupdf.Page → its layout; language as tesseract names it. Boxes are those of the page upright."""
-    image = rendered(page, tuple(page.rect), DPI)
-    angle = skew_angle(np.asarray(image))
-    grey = np.asarray(upright(image, angle))
+    scan = union(info["bbox"] for info in page.get_image_info())
+    flat = fill_margins(np.asarray(rendered(page, tuple(page.rect), DPI)), scan, DPI)
+    angle = skew_angle(flat)
+    grey = np.asarray(upright(Image.fromarray(flat), angle))
     boxes = find_pictures(grey, DPI)
-    words = list(_words(_blank_out(grey, boxes), language))
+    words = list(_words(even_light(_blank_out(grey, boxes)), language))
     return PageLayout(
         number,
         page.rect.width,
@@ -143,8 +145,18 @@ def _lines(words: list[dict]) -> Iterator[Line]:
 
 
 def letter_size(words: list[dict]) -> float:
-    """The font's size in points, from the words' heights and what their letters reach: "on" is half of "Fig"."""
-    return median((word["box"][3] - word["box"][1]) / _reach(word["text"]) for word in words)
+    """The font's size in points, from the words' heights and what their letters reach: "on" is half of "Fig".
+
+    Words that tesseract could not measure have the whole line's box: the same one, whatever their letters reach.
+    """
+    reaches: dict[tuple[float, float], set[float]] = {}
+    for word in words:
+        reaches.setdefault((word["box"][1], word["box"][3]), set()).add(_reach(word["text"]))
+    return median(
+        (y1 - y0) / (reach if len(found) == 1 else WHOLE_LINE)
+        for (y0, y1), found in reaches.items()
+        for reach in found
+    )
 
 
 def _reach(text: str) -> float:
