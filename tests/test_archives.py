@@ -1,5 +1,7 @@
 """EMBED and TEKNOFEST: phantom archives in, the right labels out; and what is said when something is missing."""
 
+import json
+import shutil
 import subprocess
 import sys
 import unicodedata
@@ -8,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dataset_builders.building import build_dataset
+from dataset_builders import build_dataset
+from dataset_builders.building import prepared_builder, save_dataset
 from dataset_builders.embed import breast_assessment
 from dataset_builders.phantom.archives import write_embed, write_teknofest
 from dataset_builders.phantom.case import draw_case
@@ -42,12 +45,16 @@ def build(name, folder, tmp_path, **options):
     return build_dataset(name, folder, cache_dir=tmp_path / "cache", **options)
 
 
+def copied(folder, target):
+    """A copy of an archive that a test may change."""
+    return shutil.copytree(folder, target)
+
+
 # ---- TEKNOFEST
 
 
 def test_teknofest_images_get_the_labels_of_their_breast(teknofest, cases, tmp_path):
-    data, skipped = build("teknofest", teknofest, tmp_path)
-    assert not skipped
+    data = build("teknofest", teknofest, tmp_path)
     assert set(RECORD_FEATURES) == set(data.column_names)
     assert len(data) == len(list(teknofest.rglob("*.dcm")))
     by_patient = {f"9{case.index:07d}": case for case in cases}
@@ -60,8 +67,8 @@ def test_teknofest_images_get_the_labels_of_their_breast(teknofest, cases, tmp_p
 
 
 def test_the_breast_crop_can_be_left_out(teknofest, tmp_path):
-    cropped, _ = build("teknofest", teknofest, tmp_path)
-    whole, _ = build("teknofest", teknofest, tmp_path, crop=False)
+    cropped = build("teknofest", teknofest, tmp_path)
+    whole = build("teknofest", teknofest, tmp_path, crop=False)
     assert {image.size for image in whole["image"]} == {(72, 96)}
     assert all(image.width < 72 for image in cropped["image"])
 
@@ -106,7 +113,7 @@ def test_headers_count_in_any_unicode_form_and_folders_may_be_links(teknofest, t
     table = pd.read_excel(teknofest / "veri_bilgisi.xlsx", dtype=str)
     table.columns = [unicodedata.normalize("NFD", name) + " " for name in table.columns]
     table.to_excel(folder / "a.xlsx", index=False)
-    data, _ = build("teknofest", folder, tmp_path)
+    data = build("teknofest", folder, tmp_path)
     assert set(data["birads"]) >= {0, 4, 5}
 
 
@@ -122,34 +129,96 @@ def test_a_missing_column_is_named(teknofest, tmp_path):
 
 
 def test_unreadable_images_are_told_and_the_rest_is_built(teknofest, tmp_path):
-    folder = tmp_path / "archive"
-    for path in teknofest.rglob("*"):
-        if path.is_file():
-            target = folder / path.relative_to(teknofest)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
+    folder = copied(teknofest, tmp_path / "archive")
     images = sorted(folder.rglob("*.dcm"))
     images[0].write_bytes(b"")
     images[1].write_bytes(images[1].read_bytes()[:3000])
-    data, skipped = build("teknofest", folder, tmp_path)
-    assert len(data) == len(images) - 2
+    builder = prepared_builder("teknofest", folder, tmp_path / "cache")
+    skipped = builder.skipped()
+    assert len(builder.as_dataset(split="train")) == len(images) - 2
     assert [entry["file"] for entry in skipped] == [str(images[0]), str(images[1])]
     assert "empty file" in skipped[0]["reason"]
 
 
 def test_a_changed_table_is_not_answered_from_the_cache(teknofest, tmp_path):
-    folder = tmp_path / "archive"
-    for path in teknofest.rglob("*"):
-        if path.is_file():
-            target = folder / path.relative_to(teknofest)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
-    before, _ = build("teknofest", folder, tmp_path)
+    folder = copied(teknofest, tmp_path / "archive")
+    before = build("teknofest", folder, tmp_path)
     table = pd.read_excel(folder / "veri_bilgisi.xlsx", dtype=str)
     table["MEME KOMPOZİSYONU"] = "A"
     table.to_excel(folder / "veri_bilgisi.xlsx", index=False)
-    after, _ = build("teknofest", folder, tmp_path)
+    after = build("teknofest", folder, tmp_path)
     assert set(before["density"]) != {"A"} and set(after["density"]) == {"A"}
+
+
+def test_an_image_that_was_exchanged_is_not_answered_from_the_cache(teknofest, tmp_path):
+    folder = copied(teknofest, tmp_path / "archive")
+    before = build("teknofest", folder, tmp_path, crop=False)
+    first, other = sorted(folder.rglob("*.dcm"))[:2]
+    first.write_bytes(other.read_bytes())
+    after = build("teknofest", folder, tmp_path, crop=False)
+    changed = [a.tobytes() != b.tobytes() for a, b in zip(before["image"], after["image"], strict=True)]
+    assert sum(changed) == 1
+
+
+def test_limits_keep_whole_classes_small_and_say_what_they_left_out(teknofest, tmp_path):
+    every = build("teknofest", teknofest, tmp_path)
+    builder = prepared_builder("teknofest", teknofest, tmp_path / "cache", limits={1: 3})
+    kept = builder.as_dataset(split="train")["birads"]
+    assert kept.count(1) == 3
+    assert sorted(value for value in kept if value != 1) == sorted(v for v in every["birads"] if v != 1)
+    beyond = builder.found.left_out["beyond the limit of 3 images of BI-RADS 1"]
+    assert beyond == list(every["birads"]).count(1) - 3
+
+
+def test_another_seed_of_a_limit_leaves_other_patients(teknofest, tmp_path):
+    chosen = [
+        set(
+            build("teknofest", teknofest, tmp_path, limits={1: 4}, seed=seed).filter(is_negative)[
+                "patient_id"
+            ]
+        )
+        for seed in range(4)
+    ]
+    assert any(patients != chosen[0] for patients in chosen)
+
+
+def is_negative(row):
+    return row["birads"] == 1
+
+
+def test_limits_and_options_that_make_no_sense_are_refused(teknofest, tmp_path):
+    with pytest.raises(ValueError, match="limit of BI-RADS 1 is 0; expected 1 image or more"):
+        build("teknofest", teknofest, tmp_path, limits={1: 0})
+    with pytest.raises(ValueError, match="no option 'cropped'; expected crop, limits or seed"):
+        build("teknofest", teknofest, tmp_path, cropped=True)
+
+
+def test_what_is_odd_in_the_sheet_is_counted_and_contradictions_are_left_out(teknofest, tmp_path):
+    folder = copied(teknofest, tmp_path / "archive")
+    table = pd.read_excel(folder / "veri_bilgisi.xlsx", dtype=str)
+    twice = table.iloc[[0]].assign(
+        **{"MEME KOMPOZİSYONU": "D" if table.iloc[0]["MEME KOMPOZİSYONU"] != "D" else "A"}
+    )
+    table.loc[1, "MEME KOMPOZİSYONU"] = ""
+    absent = table.iloc[[2]].assign(HASTANO="00000000")
+    pd.concat([table, twice, absent]).to_excel(folder / "veri_bilgisi.xlsx", index=False)
+    found = prepared_builder("teknofest", folder, tmp_path / "cache").found
+    own = len(list((next(folder.rglob(table.iloc[0]["HASTANO"]))).glob("*.dcm")))
+    assert found.left_out == {"the patient has rows that contradict each other": own}
+    assert found.remarks["patients whose MEME KOMPOZİSYONU is empty"] == 1
+    assert found.remarks["patients in the sheets without an image"] == 1
+
+
+def test_a_saved_archive_has_its_report_and_nothing_is_left_when_it_cannot_be(teknofest, tmp_path):
+    output = tmp_path / "deep" / "records"
+    about = save_dataset("teknofest", teknofest, output)
+    assert json.loads((output / "build_report.json").read_text(encoding="utf-8")) == about
+    assert about["images"] == len(list(teknofest.rglob("*.dcm"))) == sum(about["birads"].values())
+    with pytest.raises(ValueError, match="records exists already"):
+        save_dataset("teknofest", teknofest, output)
+    with pytest.raises(FileNotFoundError):
+        save_dataset("teknofest", tmp_path / "nowhere", tmp_path / "new" / "records")
+    assert not (tmp_path / "new").exists()
 
 
 # ---- EMBED
@@ -160,8 +229,7 @@ def finding(side, asses, desc="MG Screening Bilateral"):
 
 
 def test_embed_images_get_the_worst_finding_of_their_breast(embed, tmp_path):
-    data, skipped = build("embed", embed, tmp_path)
-    assert not skipped
+    data = build("embed", embed, tmp_path)
     by_patient = {str(60_000_000 + i): draw_case(4, i) for i in range(6)}
     for row in data:
         case = by_patient[row["patient_id"]]
@@ -200,7 +268,7 @@ def test_synthetic_spot_and_other_views_are_left_out(embed, tmp_path):
     table.to_csv(folder / "tables" / "EMBED_OpenData_metadata_reduced.csv")
     clinical = (embed / "tables" / "EMBED_OpenData_clinical.csv").read_bytes()
     (folder / "tables" / "EMBED_OpenData_clinical_reduced.csv").write_bytes(clinical)
-    data, _ = build("embed", folder, tmp_path)
+    data = build("embed", folder, tmp_path)
     assert len(data) == len(table) - 3
 
 
