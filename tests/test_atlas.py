@@ -17,7 +17,7 @@ from dataset_builders.atlas.layout import PictureBox
 from dataset_builders.atlas.pdf import AtlasError
 from dataset_builders.atlas.scan_image import even_light, fill_margins, skew_angle, upright
 from dataset_builders.atlas.scanned_page import find_pictures, letter_size
-from dataset_builders.atlas.truth import edit_distance, load_truth, normalised_figure, score_pairs
+from dataset_builders.atlas.truth import load_truth, normalised_figure, score_pairs
 from dataset_builders.atlas_pairs import extract_pairs, is_scanned
 from dataset_builders.phantom.atlas_pdf import truth_path, write_atlas
 from dataset_builders.phantom.case import draw_case
@@ -294,21 +294,6 @@ def test_the_same_patient_is_followed():
     assert same_patient("… Same patient as in Figure 3-4.") == "3-4"
     assert same_patient("Another patient.") is None
     assert normalised_figure("3\u20134") == normalised_figure("3.4")
-
-
-def test_edit_distance_is_levenshteins():
-    def plainly(a, b):
-        row = list(range(len(b) + 1))
-        for i, x in enumerate(a, 1):
-            previous, row[0] = row[0], i
-            for j, y in enumerate(b, 1):
-                previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (x != y))
-        return row[-1]
-
-    rng = np.random.default_rng(0)
-    for _ in range(60):
-        a, b = ("".join(rng.choice(list("abc"), rng.integers(0, 90))) for _ in range(2))
-        assert edit_distance(a, b) == plainly(a, b)
 
 
 # ---- what is no atlas

@@ -32,7 +32,7 @@ def training_arguments(options: TrainingOptions, *, best: str, greater_is_better
         "per_device_train_batch_size": options.batch_size,
         "per_device_eval_batch_size": options.batch_size,
         "gradient_accumulation_steps": options.accumulation,
-        "gradient_checkpointing": options.gradient_checkpointing,
+        "activation_checkpointing": options.gradient_checkpointing,
         "learning_rate": options.learning_rate,
         "weight_decay": options.weight_decay,
         "lr_scheduler_type": _schedule(options),

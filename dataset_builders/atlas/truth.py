@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from rapidfuzz.distance import Levenshtein
 
 THUMBNAIL = 16  # pixels a side
 NEEDED_SIMILARITY = 0.9  # of a caption's characters
@@ -25,25 +26,6 @@ def thumbnail(image: Image.Image) -> list[int]:
 def normalised_figure(number: str) -> str:
     """Figure numbers as they compare: "3-12", "3–12" and "3.12" are one."""
     return re.sub(r"[-\u2010-\u2015.]+", ".", number.strip()).strip(".")
-
-
-def edit_distance(a: str, b: str) -> int:
-    """Levenshtein distance by Myers' bit-parallel recurrence (J. ACM 46, 1999), on Python's long integers."""
-    if not a or not b or a == b:
-        return 0 if a == b else max(len(a), len(b))
-    where: dict[str, int] = {}
-    for i, char in enumerate(a):
-        where[char] = where.get(char, 0) | 1 << i
-    full, last = (1 << len(a)) - 1, 1 << (len(a) - 1)
-    plus, minus, score = full, 0, len(a)
-    for char in b:
-        match = where.get(char, 0) | minus
-        zero = (((match & plus) + plus) ^ plus) | match
-        up, down = minus | ~(zero | plus) & full, plus & zero
-        score += bool(up & last) - bool(down & last)
-        up, down = (up << 1 | 1) & full, down << 1 & full
-        plus, minus = down | ~(zero | up) & full, up & zero
-    return score
 
 
 def load_truth(path: str | Path) -> list[dict]:
@@ -104,7 +86,9 @@ def score_pairs(pairs: Iterable[dict], truth: Sequence[dict]) -> dict:
         if number not in by_number:
             score.wrong.append(f"figure {pair['figure']} on page {pair['page']} was not planted")
             continue
-        distance = captions.setdefault(number, edit_distance(by_number[number]["caption"], pair["caption"]))
+        distance = captions.setdefault(
+            number, Levenshtein.distance(by_number[number]["caption"], pair["caption"])
+        )
         similarity = (planted @ _standardised([thumbnail(pair["image"])]).T)[:, 0]
         owner = _owner(similarity, owners, number, taken)
         problem = _problem(number, owner, owner in taken, distance, len(by_number[number]["caption"]))
