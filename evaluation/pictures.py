@@ -19,7 +19,7 @@ STRIP_WIDTH = 2.3  # inches of one image with its caption
 STRIP_HEIGHT = 4.25
 STRIP_MARGINS = {"left": 0.01, "right": 0.99, "top": 0.915, "bottom": 0.27, "wspace": 0.06}
 STRIP_DPI = 130
-CAPTION_LINE = 35  # characters
+CAPTION_LINE = 32  # characters; a line of capitals still fits
 CAPTION_LINES = 8
 
 

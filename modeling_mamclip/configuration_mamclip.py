@@ -151,6 +151,8 @@ class MamClipConfig(PreTrainedConfig):
         BERT-like model that transformers knows by its `model_type`; default BERT-base, which is BiomedBERT's
         (PubMedBERT's) shape.
     projection_dim: width of the space in which images and captions are compared.
+    text_pooling: what stands for a caption: "cls", its first token, as published, or "mean" of its tokens, which
+        suits text encoders that were trained so, as those of sentence-transformers.
     context_length: longest caption in tokens; processors cut to it.
     attend_to_padding: published weights only: captions are padded to `context_length` and the padding is
         attended to.
@@ -172,17 +174,18 @@ class MamClipConfig(PreTrainedConfig):
     model_type = "mamclip"
     sub_configs = {"vision_config": MamClipVisionConfig, "text_config": AutoConfig}
     # Trainer gathers the other outputs over batches; these differ in length from batch to batch.
-    keys_to_ignore_at_inference = (
+    keys_to_ignore_at_inference = [
         "mlm_logits",
         "hidden_states",
         "last_hidden_state",
         "logits_per_image",
         "logits_per_text",
-    )
+    ]
 
     vision_config: PreTrainedConfig | dict[str, Any] | None = None
     text_config: PreTrainedConfig | dict[str, Any] | None = None
     projection_dim: int = 768
+    text_pooling: Literal["cls", "mean"] = "cls"
     context_length: int = 256
     attend_to_padding: bool = False
     learn_temperature: bool = True

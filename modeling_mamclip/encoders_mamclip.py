@@ -88,11 +88,14 @@ class MamClipVisionEncoder(nn.Module):
 
 
 class MamClipTextEncoder(nn.Module):
-    """Φ_text: a BERT-like encoder, and a linear projection (without bias) of the state at [CLS], its first
-    token."""
+    """Φ_text: a BERT-like encoder, pooled, and a linear projection (without bias) into the common space.
 
-    def __init__(self, config: PreTrainedConfig, projection_dim: int):
+    pooling: "cls", the state at the first token, or "mean", over all tokens that are attended to.
+    """
+
+    def __init__(self, config: PreTrainedConfig, projection_dim: int, pooling: str):
         super().__init__()
+        self.pooling = pooling
         self.encoder = AutoModel.from_config(config, **_without_pooler(config))
         self.projection = nn.Linear(config.hidden_size, projection_dim, bias=False)
 
@@ -100,7 +103,16 @@ class MamClipTextEncoder(nn.Module):
         """input_ids (B, T); attention_mask (B, T), or None to attend to all → states (B, T, D), projected (B,
         P)."""
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return states, self.projection(states[:, 0])
+        pooled = states[:, 0] if self.pooling == "cls" else mean_state(states, attention_mask)
+        return states, self.projection(pooled)
+
+
+def mean_state(states: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """states (B, T, D), attention_mask (B, T) with 0 for padding, or None → (B, D), the mean over the tokens."""
+    if attention_mask is None:
+        return states.mean(dim=1)
+    weights = attention_mask.to(states.dtype)[..., None]
+    return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
 def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:

@@ -84,7 +84,7 @@ class MamClipAlignedModel(MamClipPreTrainedModel):
     def __init__(self, config: MamClipConfig):
         super().__init__(config)
         self.vision_model = self._new_vision_encoder()
-        self.text_model = MamClipTextEncoder(config.text_config, config.projection_dim)
+        self.text_model = MamClipTextEncoder(config.text_config, config.projection_dim, config.text_pooling)
         self.logit_scale = nn.Parameter(
             torch.tensor(float(config.logit_scale_init_value)), requires_grad=config.learn_temperature
         )
