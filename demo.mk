@@ -48,4 +48,4 @@ $(DEMO)/report.html: | mamclip/config.json $(DEMO)/classifier_scratch/results.js
 
 compare: $(DEMO)/pretrained/results.json $(DEMO)/records/dataset_info.json
 	$(PYRUN) train_scripts/learning_curve.py --config configs/classify_demo.yaml --data $(DEMO)/records \
-	    --encoders $(DEMO)/pretrained none --seeds 0 1 2 --output $(DEMO)/learning_curve
+	    --encoders $(DEMO)/pretrained none --seeds 0 1 2 --phantom --output $(DEMO)/learning_curve

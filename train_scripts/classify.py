@@ -76,6 +76,7 @@ def main() -> None:
     arguments = training_arguments(options, best="eval_f1_five", greater_is_better=True)
     table = with_class(load_table(options.data, RECORD_COLUMNS, "build_dataset.py"))
     labels, density_labels = class_indices(table)
+    _check_classes(labels)
     split = split_patients(table["patient_id"], labels, options)
     set_seed(options.seed)
     processor = classifier_processor(options)
@@ -124,6 +125,16 @@ def class_indices(table: datasets.Dataset) -> tuple[list[int], list[int]]:
     five = [five_class_index(value) for value in table["birads"]]
     density = [density_index(value) for value in table["density"]]
     return tuple([UNKNOWN if index is None else index for index in column] for column in (five, density))
+
+
+def _check_classes(labels: list[int]) -> None:
+    classes = set(labels) - {UNKNOWN}
+    if not classes:
+        raise ValueError("no image has a BI-RADS class; expected two classes or more.")
+    if len(classes) == 1:
+        raise ValueError(
+            f"all labelled images are {FIVE_NAMES[classes.pop()]}; expected two classes or more."
+        )
 
 
 def split_patients(patients: list[str], labels: list[int], options: ClassificationOptions) -> Split:

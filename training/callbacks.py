@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
@@ -19,6 +20,15 @@ class SetEpoch(TrainerCallback):
 
     def on_epoch_begin(self, args, state, control, **kwargs):
         self.examples.set_epoch(round(state.epoch or 0))
+
+
+class FindBest(TrainerCallback):
+    """The best checkpoint lies in the run's folder, also where that was moved before the run was continued."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        folder = Path(args.output_dir, f"checkpoint-{state.best_global_step}")
+        if folder.is_dir():
+            state.best_model_checkpoint = str(folder)
 
 
 class EpochLine(TrainerCallback):

@@ -46,6 +46,7 @@ def classifier_model(
     vision = {"image_size": size}
     if options.encoder is None:
         vision |= {"architecture": options.architecture, "model_args": dict(options.model_args)}
+        vision |= {"pixel_mean": options.pixel_mean, "pixel_std": options.pixel_std}
     model = new_classifier(
         options.encoder,
         vision_weights=options.vision_weights if options.encoder is None else None,

@@ -20,7 +20,7 @@ from .augmentation import Augmentation
 from .masking import IGNORED, EncodedCaption, WordMasking
 
 PAIR_COLUMNS = ("image", "caption", "caption_id", "case_id")
-RECORD_COLUMNS = ("image", "patient_id", "birads", "density")
+RECORD_COLUMNS = ("image", "patient_id", "exam_id", "laterality", "view", "birads", "density")
 RESIZED = "pixels"  # the column that holds a resized image: H × W bytes
 MANY = 500  # images from which on several processes resize faster than one
 
@@ -31,16 +31,20 @@ def load_table(folder: str | Path, columns: Sequence[str], maker: str) -> datase
     Raises FileNotFoundError where there is none, ValueError where it is empty or lacks a column.
     """
     folder = Path(folder)
-    if not (folder / "dataset_info.json").is_file():
+    if not any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
         raise FileNotFoundError(f"{folder} holds no data set; make one with train_scripts/{maker}.")
-    table = datasets.load_from_disk(str(folder))
+    no_rows = f"{folder} holds no rows; make it anew with train_scripts/{maker}."
+    try:
+        table = datasets.load_from_disk(str(folder))
+    except IndexError as error:  # what datasets raises for a table that was saved without rows
+        raise ValueError(no_rows) from error
     if not isinstance(table, datasets.Dataset):
         raise ValueError(f"{folder} holds the splits {', '.join(table)}; give the folder of one of them.")
     missing = [name for name in columns if name not in table.column_names]
     if missing:
         raise ValueError(f"{folder} has no column {missing[0]!r}; found {', '.join(table.column_names)}.")
     if not len(table):
-        raise ValueError(f"{folder} holds no rows; make it anew with train_scripts/{maker}.")
+        raise ValueError(no_rows)
     return table
 
 
@@ -60,20 +64,25 @@ def resized(
     file = None if cache is None else Path(cache) / f"resized-{key}.arrow"
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
+    shared = processes > 1 and len(table) >= MANY
     return table.map(
         _resize,
         batched=True,
         batch_size=16,
         remove_columns=["image"],
-        fn_kwargs={"processor": processor},
-        num_proc=processes if processes > 1 and len(table) >= MANY else None,
+        fn_kwargs={"processor": processor, "forked": shared},
+        num_proc=processes if shared else None,
         cache_file_name=None if file is None else str(file),
         new_fingerprint=key,
         desc="Resizing images",
     )
 
 
-def _resize(rows: Mapping[str, list], processor: MamClipImageProcessor) -> dict[str, list[bytes]]:
+def _resize(
+    rows: Mapping[str, list], processor: MamClipImageProcessor, forked: bool = False
+) -> dict[str, list[bytes]]:
+    if forked:  # torch's threads do not survive a fork: a process that waited for them would wait for ever
+        torch.set_num_threads(1)
     pixels = processor(images=rows["image"], return_tensors="pt")["pixel_values"][:, 0]
     return {RESIZED: [image.numpy().tobytes() for image in (pixels * 255).round().byte()]}
 

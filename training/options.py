@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -155,6 +156,48 @@ class ClassificationOptions(TrainingOptions):
         _require(0 < fraction < 0.9, "validation_fraction", fraction, "between 0 and 0.9")
 
 
+@dataclass
+class LearningCurveOptions(ClassificationOptions):
+    """Classification of every encoder with every number of labels, on every tested fold, with every seed."""
+
+    output: str | None = option(None, "folder for the runs, results.json, the table and the pictures")
+    encoders: list[str] = option(
+        [], "pretraining or release folders, or none; the first is compared with each other one"
+    )
+    train_samples: list[int] | None = option(
+        None, "numbers of labelled images to train on; by default all of the training folds"
+    )
+    test_folds: list[int] = option([], "folds that are tested, counted from 0; by default fold alone")
+    seeds: list[int] = option([], "one for every repetition, three or more are good; by default seed alone")
+    phantom: bool = option(False, "the images are phantoms: say so wherever a score is written")
+
+    def check(self) -> None:
+        super().check()
+        if not all(self.encoders or [self.encoder is None or self.encoder]):
+            raise ValueError("--encoders was not given; expected folders of pretrain.py, or none.")
+        for size in self.train_samples or []:
+            _require(size >= 1, "train_samples", size, "1 or more")
+        for fold in self.test_folds:
+            _require(0 <= fold < self.folds, "test_folds", fold, f"from 0 to {self.folds - 1}")
+        for seed in self.seeds:
+            _require(seed >= 0, "seeds", seed, "0 or more")
+        for name in ("encoders", "train_samples", "test_folds", "seeds"):
+            given = getattr(self, name) or []
+            _require(len(set(given)) == len(given), name, given, "each value once")
+
+    def runs(self) -> list[ClassificationOptions]:
+        """The options of all runs, but for their output; what is compared comes one after the other."""
+        shared = {entry.name: getattr(self, entry.name) for entry in fields(ClassificationOptions)}
+        axes = {
+            "seed": self.seeds or [self.seed],
+            "fold": self.test_folds or [self.fold],
+            "train_samples": self.train_samples or [None],
+            "encoder": [None if name == "none" else name for name in self.encoders] or [self.encoder],
+        }
+        cells = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+        return [ClassificationOptions(**{**shared, "config": None, **cell}) for cell in cells]
+
+
 Options = TypeVar("Options", bound=TrainingOptions)
 
 
@@ -175,13 +218,23 @@ def parse_options(kind: type[Options], argv: Sequence[str] | None = None, text: 
         given = parser.parse_args([*from_file, *argv])
     except ValueError as error:
         raise ValueError(f"{error}" if not file else f"{error} (options come from {file} too.)") from error
-    options = kind(**{name: _none(value) for name, value in vars(given).items()})
+    options = kind(**{entry.name: _value(entry, getattr(given, entry.name)) for entry in fields(kind)})
     options.check()
     return options
 
 
-def _none(value: Any) -> Any:
-    return None if isinstance(value, str) and value.lower() in ("none", "null") else value
+def option_words(options: TrainingOptions) -> list[str]:
+    """The command line that `parse_options` reads as these options; those that have their default are left out."""
+    default = type(options)()
+    given = {entry.name: getattr(options, entry.name) for entry in fields(options)}
+    changed = {name: value for name, value in given.items() if value != getattr(default, name)}
+    return [word for name, value in changed.items() for word in _words(name, value)]
+
+
+def _value(entry: Field, value: Any) -> Any:
+    """The words none and null as None, but not where "none" is one of the choices, as of class_weights."""
+    is_none = isinstance(value, str) and value.lower() in ("none", "null")
+    return None if is_none and entry.default != "none" else value
 
 
 def _config_file(argv: Sequence[str]) -> str | None:
@@ -213,15 +266,19 @@ def _as_arguments(given: Mapping[str, Any], kind: type, file: str) -> Iterator[s
             raise ValueError(f"{file} has the unknown field {name!r}; {_nearest(str(name), kind)}")
         if value is None and defaults[name] is None:
             continue
-        yield f"--{name}"
-        if isinstance(value, list):
-            yield from map(str, value)
-        else:
-            yield json.dumps(value) if isinstance(value, dict) else str(value)
+        yield from _words(name, value)
+
+
+def _words(name: str, value: Any) -> Iterator[str]:
+    yield f"--{name}"
+    if isinstance(value, list):
+        yield from map(str, value)
+    else:
+        yield json.dumps(value) if isinstance(value, dict) else str(value)
 
 
 def _nearest(name: str, kind: type) -> str:
-    names = [entry.name for entry in fields(kind)]
+    names = [entry.name for entry in fields(kind) if entry.name != "config"]  # no file names another one
     return f"did you mean {get_close_matches(name.replace('-', '_'), names, n=1, cutoff=0.0)[0]}?"
 
 

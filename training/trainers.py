@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
+from .callbacks import FindBest
 from .masking import IGNORED
 from .options import TrainingOptions
 from .runs import CHECKPOINTS
@@ -46,6 +47,7 @@ def training_arguments(options: TrainingOptions, *, best: str, greater_is_better
         "logging_nan_inf_filter": False,
         "save_total_limit": 1,
         "load_best_model_at_end": True,
+        "restore_callback_states_from_checkpoint": True,  # patience has counted some epochs already
         "metric_for_best_model": best,
         "greater_is_better": greater_is_better,
         "remove_unused_columns": False,
@@ -102,6 +104,7 @@ class PartwiseTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.rates = dict(rates or {})
         self.remove_callback(PrinterCallback)
+        self.add_callback(FindBest)
         if patience:
             self.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
 
@@ -173,12 +176,19 @@ class ClassificationTrainer(PartwiseTrainer):
         self.class_weights = class_weights
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
+        self._rest_frozen_encoder()
         if self.class_weights is None:
             return super().compute_loss(model, inputs, return_outputs=return_outputs)
         labels = inputs["labels"]
         output = model(**{name: value for name, value in inputs.items() if name != "labels"})
         output.loss = output.loss + weighted_cross_entropy(output.logits, labels, self.class_weights)
         return (output.loss, output) if return_outputs else output.loss
+
+    def _rest_frozen_encoder(self) -> None:
+        """A linear probe's encoder stays as it is, batch statistics included, and drops nothing."""
+        encoder = self.model.encoder
+        if not any(parameter.requires_grad for parameter in encoder.parameters()):
+            encoder.eval()
 
 
 def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:

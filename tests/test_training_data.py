@@ -1,0 +1,283 @@
+"""Data for training: tables are checked, images resized once, and what is random follows from seed, epoch and row."""
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from tiny_training import CAPTIONS, bert_tokenizer, mammogram, pairs, saved
+from torch.utils.data import DataLoader
+
+from processing import MamClipImageProcessor
+from training import data
+from training.augmentation import Augmentation
+from training.data import (
+    PAIR_COLUMNS,
+    RESIZED,
+    Collator,
+    Images,
+    LabelledExamples,
+    PairExamples,
+    load_table,
+    number_captions,
+    resized,
+)
+from training.masking import IGNORED, WordMasking, encode_captions
+
+SIZE = (64, 48)
+PROCESSOR = MamClipImageProcessor(size={"height": 64, "width": 48})
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    folder = pairs(tmp_path_factory.mktemp("data") / "pairs")
+    return load_table(folder, PAIR_COLUMNS, "extract_pairs.py")
+
+
+@pytest.fixture(scope="module")
+def ready(table):
+    return resized(table, PROCESSOR)
+
+
+@pytest.fixture
+def examples(ready):
+    """Training pairs: masked and augmented anew in every epoch."""
+    tokenizer = bert_tokenizer()
+    codes = encode_captions(tokenizer, ready["caption"], 16)
+    return PairExamples(
+        images=Images(ready, SIZE),
+        rows=range(len(ready)),
+        seed=5,
+        augmentation=Augmentation(),
+        captions=[codes[caption] for caption in ready["caption"]],
+        caption_numbers=number_captions(ready["caption"]),
+        masking=WordMasking.of(tokenizer, 0.5),
+    )
+
+
+def same(first, second):
+    return all(torch.equal(torch.as_tensor(first[name]), torch.as_tensor(second[name])) for name in first)
+
+
+def by_row(examples, rows):
+    """What each row of the table gives, when it is asked for in this order."""
+    examples.rows = rows
+    return {row: examples[place] for place, row in enumerate(rows)}
+
+
+# Examples
+
+
+def test_an_example_follows_from_seed_epoch_and_row_alone(examples):
+    forwards, backwards = by_row(examples, list(range(8))), by_row(examples, list(range(7, -1, -2)))
+    assert all(same(forwards[row], example) for row, example in backwards.items())
+
+
+def test_another_epoch_gives_other_masks_and_images_and_the_first_comes_back(examples):
+    first = [examples[i] for i in range(6)]
+    examples.set_epoch(1)
+    second = [examples[i] for i in range(6)]
+    examples.set_epoch(0)
+    assert all(same(a, examples[i]) for i, a in enumerate(first))
+    images = [(a["pixel_values"], b["pixel_values"]) for a, b in zip(first, second, strict=True)]
+    assert not any(torch.equal(a, b) for a, b in images)
+    assert any(not torch.equal(a["mlm_labels"], b["mlm_labels"]) for a, b in zip(first, second, strict=True))
+
+
+def test_another_seed_gives_other_examples(examples):
+    first = examples[0]
+    examples.seed = 6
+    assert not same(first, examples[0])
+
+
+def test_rows_of_equal_content_are_drawn_apart(examples):
+    """Both figures of a case share a caption, and are not masked alike for that."""
+    labels = [examples[i]["mlm_labels"].tolist() for i in range(10)]
+    assert any(labels[i] != labels[i + 1] for i in range(0, 10, 2))
+
+
+def test_fixed_examples_are_the_same_in_every_epoch(examples):
+    examples.fixed = True
+    first = [examples[i] for i in range(6)]
+    examples.set_epoch(3)
+    assert all(same(a, examples[i]) for i, a in enumerate(first))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_and_batches_change_nothing_and_are_told_the_epoch(examples, workers):
+    """Also of workers that were started before the epoch began, as persistent ones are."""
+    arguments = {"collate_fn": list, "num_workers": workers, "persistent_workers": True}
+    loader = DataLoader(examples, batch_size=5, **arguments)
+    for epoch in (0, 1):
+        examples.set_epoch(epoch)
+        loaded = [example for batch in loader for example in batch]
+        assert all(same(example, examples[i]) for i, example in enumerate(loaded))
+
+
+def test_captions_without_masking_are_whole_and_have_nothing_to_predict(examples):
+    examples.masking = None
+    example = examples[0]
+    assert example["input_ids"].tolist() == bert_tokenizer()(CAPTIONS[0])["input_ids"]
+    assert (example["mlm_labels"] == IGNORED).all()
+
+
+def test_labelled_examples_have_the_labels_of_their_rows(ready):
+    labels, density = list(range(100, 100 + len(ready))), list(range(len(ready)))
+    examples = LabelledExamples(Images(ready, SIZE), rows=[7, 3], labels=labels, density_labels=density)
+    assert [(e["labels"], e["density_labels"]) for e in (examples[0], examples[1])] == [(107, 7), (103, 3)]
+    assert len(examples) == 2
+
+
+# Batches
+
+
+def test_a_batch_is_padded_to_its_longest_caption_and_says_where(examples):
+    examples.masking = None
+    batch = Collator(pad_token_id=9)([examples[0], examples[6], examples[8]])
+    lengths = [len(examples[i]["input_ids"]) for i in (0, 6, 8)]
+    assert batch["input_ids"].shape == batch["mlm_labels"].shape == (3, max(lengths))
+    assert batch["attention_mask"].sum(dim=1).tolist() == lengths
+    padding = batch["attention_mask"] == 0
+    assert padding.any() and (batch["input_ids"][padding] == 9).all()
+    assert (batch["mlm_labels"][padding] == IGNORED).all()
+    for row, place in enumerate((0, 6, 8)):
+        assert torch.equal(batch["input_ids"][row, : lengths[row]], examples[place]["input_ids"])
+
+
+def test_a_batch_has_three_equal_channels_and_the_right_types(examples):
+    batch = Collator()([examples[i] for i in range(3)])
+    pixels = batch.pop("pixel_values")
+    assert pixels.shape == (3, 3, *SIZE) and pixels.dtype == torch.float32
+    assert pixels.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(pixels[:, 0], pixels[:, 1]) and torch.equal(pixels[:, 0], pixels[:, 2])
+    assert torch.equal(pixels[1, 0], examples[1]["pixel_values"])
+    assert set(batch) == {"input_ids", "attention_mask", "mlm_labels", "caption_ids"}
+    assert all(tensor.dtype == torch.int64 for tensor in batch.values())
+
+
+def test_a_batch_of_labelled_images_has_no_captions(ready):
+    examples = LabelledExamples(
+        Images(ready, SIZE), range(4), labels=[2, IGNORED] * 12, density_labels=[1] * 24
+    )
+    batch = Collator()([examples[i] for i in range(4)])
+    assert set(batch) == {"pixel_values", "labels", "density_labels"}
+    assert batch["labels"].tolist() == [2, IGNORED, 2, IGNORED]
+
+
+def test_captions_have_one_number_for_one_text():
+    assert number_captions(["b", "a", "b", "c", "a"]) == [0, 1, 0, 2, 1]
+
+
+# Images
+
+
+def test_resized_images_are_the_processor_s_within_a_grey_level(table, ready):
+    expected = PROCESSOR(images=[row["image"] for row in table], return_tensors="pt")["pixel_values"]
+    for row in range(len(table)):
+        image = Images(ready, SIZE).load(row, None, np.random.default_rng(0))
+        assert image.dtype == torch.float32
+        torch.testing.assert_close(image, expected[row, 0], atol=1 / 255, rtol=0)
+
+
+def test_without_stretching_images_are_as_the_processor_leaves_them(table):
+    plain = MamClipImageProcessor(size=PROCESSOR.size, scaling="none", do_crop=False)
+    image = Images(resized(table, plain), SIZE, stretch=False).load(3, None, np.random.default_rng(0))
+    expected = plain(images=table[3]["image"], return_tensors="pt")["pixel_values"][0, 0]
+    torch.testing.assert_close(image, expected, atol=1 / 255, rtol=0)
+
+
+def test_an_image_is_stretched_after_its_augmentation(ready):
+    darker = Augmentation(rotation=0, scale=0, shift=0, brightness=0.5, gamma=0)
+    images = [
+        Images(ready, SIZE, stretch).load(0, darker, np.random.default_rng(3)) for stretch in (True, False)
+    ]
+    assert images[0].max() == 1 and images[0].min() == 0
+    assert images[1].max() != 1 or images[1].mean() > images[0].mean()
+
+
+def test_a_blank_image_stays_finite(tmp_path):
+    blank = mammogram(0).point(lambda _: 0)
+    table = datasets.load_from_disk(saved({"image": [blank]}, tmp_path / "blank"))
+    image = Images(resized(table, PROCESSOR), SIZE).load(0, Augmentation(), np.random.default_rng(0))
+    assert (image == 0).all()
+
+
+def test_a_resized_table_keeps_its_other_columns(table, ready):
+    assert ready.column_names == ["caption", "caption_id", "case_id", RESIZED]
+    assert ready["caption"] == table["caption"] and ready["case_id"] == table["case_id"]
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How often images are resized."""
+    calls, resize = [], data._resize
+
+    def counting(rows, processor, forked=False):
+        calls.append(len(rows["image"]))
+        return resize(rows, processor, forked)
+
+    monkeypatch.setattr(data, "_resize", counting)
+    return calls
+
+
+@pytest.mark.parametrize("cache", [None, "cache"])
+def test_images_are_resized_once_and_found_again(tmp_path, counted, cache):
+    folder = pairs(tmp_path / "pairs", cases=3)
+    cache = cache and tmp_path / cache
+    first = resized(load_table(folder, PAIR_COLUMNS, "x.py"), PROCESSOR, cache=cache)
+    again = resized(
+        load_table(folder, PAIR_COLUMNS, "x.py"), MamClipImageProcessor(**settings()), cache=cache
+    )
+    assert sum(counted) == 6
+    assert first[RESIZED] == again[RESIZED]
+    written = {file.parent for file in tmp_path.rglob("*.arrow") if not file.name.startswith("data")}
+    assert written == {cache or folder}
+
+
+def test_another_processor_or_another_table_is_resized_anew(tmp_path, counted):
+    folder, cache = pairs(tmp_path / "pairs", cases=3), tmp_path / "cache"
+    table = load_table(folder, PAIR_COLUMNS, "x.py")
+    resized(table, PROCESSOR, cache=cache)
+    for change in ({"do_crop": False}, {"size": {"height": 32, "width": 48}}, {"antialias": False}):
+        resized(table, MamClipImageProcessor(**{**settings(), **change}), cache=cache)
+    part = resized(table.select([4, 1]), PROCESSOR, cache=cache)
+    assert counted == [6, 6, 6, 6, 2]
+    assert part[0][RESIZED] == resized(table, PROCESSOR, cache=cache)[4][RESIZED]
+
+
+def test_several_processes_give_the_same_images(tmp_path, monkeypatch, table, ready):
+    monkeypatch.setattr(data, "MANY", 2)
+    shared = resized(table, PROCESSOR, cache=tmp_path, processes=2)
+    assert shared[RESIZED] == ready[RESIZED]
+
+
+def settings():
+    return {"size": dict(PROCESSOR.size)}
+
+
+# Tables
+
+
+def test_a_folder_without_a_data_set_says_which_script_makes_one(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"holds no data set; make one with train_scripts/extract_pairs.py"
+    ):
+        load_table(tmp_path, PAIR_COLUMNS, "extract_pairs.py")
+
+
+def test_splits_are_not_taken_for_a_table(tmp_path):
+    one = datasets.Dataset.from_dict({"caption": ["a"]})
+    datasets.DatasetDict({"train": one, "test": one}).save_to_disk(tmp_path / "both")
+    with pytest.raises(ValueError, match="holds the splits train, test; give the folder of one of them"):
+        load_table(tmp_path / "both", PAIR_COLUMNS, "x.py")
+
+
+def test_a_missing_column_is_named(tmp_path):
+    datasets.Dataset.from_dict({"image": ["a"], "caption": ["a"]}).save_to_disk(tmp_path / "table")
+    with pytest.raises(ValueError, match="has no column 'caption_id'; found image, caption"):
+        load_table(tmp_path / "table", PAIR_COLUMNS, "x.py")
+
+
+def test_a_table_without_rows_is_refused(tmp_path):
+    datasets.Dataset.from_dict({name: [] for name in PAIR_COLUMNS}).save_to_disk(tmp_path / "table")
+    with pytest.raises(ValueError, match="holds no rows; make it anew with train_scripts/x.py"):
+        load_table(tmp_path / "table", PAIR_COLUMNS, "x.py")
