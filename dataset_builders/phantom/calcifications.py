@@ -12,12 +12,10 @@ from .findings import Finding
 from .grids import Grid
 
 Particle = tuple[float, float, float, float]  # x, y, radius in mm from the finding's centre, brightness
-COUNTS = {  # particles of one finding
+COUNTS = {  # calcifications of one finding; popcorn and vessel walls are one thing of many parts
     "round": (9, 16),
     "punctate": (14, 26),
-    "coarse/popcorn-like": (1, 2),
     "rim": (2, 5),
-    "vascular": (1, 2),
     "amorphous": (70, 120),
     "coarse heterogeneous": (12, 22),
     "fine pleomorphic": (24, 44),
@@ -50,11 +48,12 @@ def _within_breast(shape: Outline, centre, particle: Particle) -> bool:
 
 def draw_particles(finding: Finding, ducts: float, rng: np.random.Generator) -> list[Particle]:
     """All particles of a finding; `ducts` is the direction towards the nipple in radians."""
-    count = int(rng.integers(*COUNTS[finding.morphology], endpoint=True))
     if finding.morphology == "vascular":
         return _vessel(finding.size_mm, ducts + rng.normal(0, 0.5), rng)
     if finding.morphology == "coarse/popcorn-like":
         return _popcorn(finding.size_mm, rng)
+    # By the finding's own seed, not by that of the view: both views show the same calcifications.
+    count = int(np.random.default_rng(finding.seed).integers(*COUNTS[finding.morphology], endpoint=True))
     places = _places(finding, ducts, count, rng)
     draw: Callable = {
         "round": _round,

@@ -20,6 +20,11 @@ SUSPICIOUS_MORPHOLOGIES = ("amorphous", "coarse heterogeneous", "fine pleomorphi
 MORPHOLOGIES = BENIGN_MORPHOLOGIES + SUSPICIOUS_MORPHOLOGIES
 DISTRIBUTIONS = ("diffuse", "regional", "grouped", "linear", "segmental")
 ASYMMETRY_TYPES = ("asymmetry", "focal asymmetry", "global asymmetry", "developing asymmetry")
+SPREAD = {  # mm: most of a breast, a part of more than 2 cm, about 2 cm
+    "diffuse": (60, 75),
+    "regional": (26, 45),
+    "grouped": (14, 24),
+}
 CENTRAL_RADIUS = 0.25  # of the breast's half width: closer to the nipple's axis than this is "central"
 
 CANCERS = (
@@ -116,11 +121,11 @@ def _benign_calcifications(rng: np.random.Generator) -> Finding:
     morphology = str(rng.choice(morphologies, p=(0.35, 0.2, 0.25, 0.15, 0.05)))
     if morphology == "coarse/popcorn-like":
         return _calcifications(rng, (10, 20), (morphology,), ("grouped",), birads=2)
-    if morphology == "rim":
-        return _calcifications(rng, (14, 30), (morphology,), ("grouped", "regional"), birads=2)
     if morphology == "vascular":
         return _calcifications(rng, (35, 60), (morphology,), ("linear",), birads=2)
-    return _calcifications(rng, (30, 60), (morphology,), ("diffuse", "regional"), birads=2)
+    distributions = ("grouped", "regional") if morphology == "rim" else ("diffuse", "regional")
+    distribution = str(rng.choice(distributions))
+    return _calcifications(rng, SPREAD[distribution], (morphology,), (distribution,), birads=2)
 
 
 def _probably_benign(rng: np.random.Generator) -> Finding:

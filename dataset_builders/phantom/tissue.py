@@ -76,7 +76,9 @@ def gland_map(
     projections = _gland_projections(case.seed, case.index, a.glandular_fraction, a.upper_outer_bias)
     s, t = shape.unit_position(*np.broadcast_arrays(grid.x, grid.y))
     points = np.stack([s * VOLUME[0] - 0.5, (t + 1) / 2 * VOLUME[1] - 0.5])
-    gland = ndimage.map_coordinates(projections[laterality, shape.view], points, order=1, mode="nearest")
+    projection = projections[laterality, shape.view]
+    # Beyond the breast, as in the fold below it, there is no gland.
+    gland = ndimage.map_coordinates(projection, points, order=1, mode="grid-constant")
     seed = (case.seed, case.index, 203, ord(laterality), VIEWS.index(shape.view))
     scallops = power_law_field(seed, grid, beta=2.5, longest=25, shortest=3)
     gland *= smooth_step(depth - a.subcutaneous_fat * (1 + 0.35 * scallops), 4)
