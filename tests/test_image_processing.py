@@ -174,6 +174,31 @@ def test_round_trip_through_a_folder(tmp_path):
     )
 
 
+@pytest.mark.parametrize("stored", [(80, 60), (2048, 1536), (1914, 1500), (3, 2)])
+def test_the_published_mode_is_opencvs_stretch_and_min_max(stored):
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(40, 71, stored).astype(np.uint8)  # few grey levels: min–max magnifies differences
+    stretched = cv2.resize(pixels, (768, 1024), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    expected = (stretched - stretched.min()) / (stretched.max() - stretched.min())
+    values = MamClipImageProcessor(published=True)(pixels, return_tensors="np")["pixel_values"]
+    for channel in values[0]:
+        np.testing.assert_allclose(channel, expected, atol=1e-6)
+
+
+def test_the_published_mode_neither_crops_nor_averages_unless_asked_to(tmp_path):
+    pixels, _ = breast()  # 16 bits: the same stretch, with all of them
+    processor = MamClipImageProcessor(size=SMALL, published=True)
+    plain = MamClipImageProcessor(size=SMALL, do_crop=False, antialias=False)
+    values = processor(pixels, return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(values, plain(pixels, return_tensors="pt")["pixel_values"])
+    cropped = processor(pixels, do_crop=True, return_tensors="pt")["pixel_values"]
+    assert not torch.allclose(cropped, values, atol=0.1)
+    processor.save_pretrained(tmp_path)
+    again = AutoImageProcessor.from_pretrained(tmp_path)
+    assert (again.published, again.do_crop, again.antialias) == (True, False, False)
+
+
 @pytest.mark.parametrize(
     "options, said",
     [
