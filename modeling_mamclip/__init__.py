@@ -1,7 +1,13 @@
 """The MAM-CLIP model: flat files that travel with a checkpoint. Importing registers it with transformers'
 Auto classes."""
 
-from transformers import AutoConfig, AutoModel, AutoModelForImageClassification, AutoModelForPreTraining
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForImageClassification,
+    AutoModelForPreTraining,
+    AutoModelForZeroShotImageClassification,
+)
 
 from .configuration_mamclip import BIRADS_LABELS, MamClipConfig, MamClipVisionConfig
 from .losses_mamclip import contrastive_loss, known_cross_entropy
@@ -22,6 +28,7 @@ from .outputs_mamclip import (
 AutoConfig.register(MamClipConfig.model_type, MamClipConfig, exist_ok=True)
 AutoConfig.register(MamClipVisionConfig.model_type, MamClipVisionConfig, exist_ok=True)
 AutoModel.register(MamClipConfig, MamClipModel, exist_ok=True)
+AutoModelForZeroShotImageClassification.register(MamClipConfig, MamClipModel, exist_ok=True)
 AutoModelForPreTraining.register(MamClipConfig, MamClipForPreTraining, exist_ok=True)
 AutoModelForImageClassification.register(MamClipConfig, MamClipForImageClassification, exist_ok=True)
 

@@ -154,16 +154,17 @@ class MamClipConfig(PreTrainedConfig):
     text_pooling: what stands for a caption: "cls", its first token, as published, or "mean" of its tokens, which
         suits text encoders that were trained so, as those of sentence-transformers.
     context_length: longest caption in tokens; processors cut to it.
-    attend_to_padding: published weights only: captions are padded to `context_length` and the padding is
-        attended to.
+    attend_to_padding: published weights only: captions are padded to `context_length`, and the text encoder and
+        the fusion transformer attend to the padding.
     learn_temperature: whether `logit_scale`, the logarithm of the inverse temperature, is trained.
     logit_scale_init_value, logit_scale_max: its start, ln(1/0.07), and the bound of its exponential (None: no
-        bound).
+        bound, as published).
     contrastive_reduction: "mean" of the two directions, as the authors' code has it, or the "sum" of the
         paper's formula.
     mlm_weight: the λ of the paper; 0 leaves out the fusion transformer and the masked-language head.
     fusion_layers, fusion_heads: of the transformer that reads caption and image together.
-    mlm_vocab_size: outputs of the masked-language head; None: the text encoder's vocabulary.
+    mlm_vocab_size: outputs of the masked-language head; None: the text encoder's vocabulary. Published weights
+        have 49408, of which 30522 are words.
     id2label, density_labels: names of the BI-RADS and the density classes.
     classifier_encoder: "shared": the classification heads sit on the aligned vision encoder (linear probe);
         "own": on a vision encoder of their own (full fine-tuning), kept beside the aligned one.

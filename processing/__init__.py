@@ -6,7 +6,7 @@ from .breast_crop import BreastBox, find_breast
 from .dicom import Mammogram, MammogramError, read_dicom
 from .image_files import grey_array, read_image, to_uint8
 from .image_processing_mamclip import MamClipImageProcessor
-from .pipeline_mamclip import MamClipImageClassificationPipeline
+from .pipeline_mamclip import MamClipImageClassificationPipeline, MamClipZeroShotImageClassificationPipeline
 from .processing_mamclip import MamClipProcessor
 
 # The Auto class finds an image processor by its name; the key, a configuration elsewhere, is only what it hangs on.
@@ -19,6 +19,7 @@ __all__ = [
     "MamClipImageClassificationPipeline",
     "MamClipImageProcessor",
     "MamClipProcessor",
+    "MamClipZeroShotImageClassificationPipeline",
     "Mammogram",
     "MammogramError",
     "find_breast",

@@ -1,6 +1,6 @@
 """What a user's process does with a release: a program of its own, run where none of our packages can be imported.
 
-    python -c "$(cat open_release.py)" PIXELS.npy SEEN.json
+    python -c "$(cat without_our_packages.py open_release.py)" PIXELS.npy SEEN.json
 
 runs in a folder that holds the release `mamclip` and the mammogram `LCC.dcm`, and nothing else.
 """
@@ -12,23 +12,10 @@ import sys
 import warnings
 from pathlib import Path
 
-OURS = {"modeling_mamclip", "processing", "training", "evaluation", "dataset_builders", "train_scripts"}
-
-
-class Blocker:
-    """In an editable install our packages are importable from everywhere; here they are not."""
-
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in OURS:
-            raise ImportError(f"{name} must not be needed")
-
-
-sys.meta_path.insert(0, Blocker())
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from safetensors.torch import load_file, save_file  # noqa: E402
-from transformers import (  # noqa: E402
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
     AutoConfig,
     AutoImageProcessor,
     AutoModel,
@@ -77,17 +64,21 @@ def look(pixels):
     text = processor(text=CAPTIONS, return_tensors="pt")
     both, scores = model(pixel_values=pixels, **text), classifier(pixels)
     classify = pipeline("image-classification", model="mamclip", trust_remote_code=True)
+    compare = pipeline("zero-shot-image-classification", model="mamclip", trust_remote_code=True)
     seen = {
         "parts": {type(m).__name__: parts(m) for m in (model, classifier, pretraining)},
         "training": model.training or classifier.training or pretraining.training,
-        "names": [type(thing).__name__ for thing in (processor, images, config, classify)],
-        "modules": [type(thing).__module__ for thing in (model, processor, images, config, classify)],
+        "names": [type(thing).__name__ for thing in (processor, images, config, classify, compare)],
+        "modules": [
+            type(thing).__module__ for thing in (model, processor, images, config, classify, compare)
+        ],
         "tokens": tokenizer(CAPTIONS, padding=True)["input_ids"] == text["input_ids"].tolist(),
         "image_embeds": both.image_embeds.tolist(),
         "text_embeds": both.text_embeds.tolist(),
         "logits": scores.logits.tolist(),
         "density_logits": scores.density_logits.tolist(),
         "scores": pipeline("image-classification", model="mamclip", trust_remote_code=True)("LCC.dcm"),
+        "fits": compare(["LCC.dcm", "LCC.dcm"], candidate_labels=CAPTIONS),
         "both": classify(["LCC.dcm", "LCC.dcm"], density=True),
         "heard": list(heard),
     }

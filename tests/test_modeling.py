@@ -11,6 +11,7 @@ from transformers import (
     AutoModel,
     AutoModelForImageClassification,
     AutoModelForPreTraining,
+    AutoModelForZeroShotImageClassification,
     BertConfig,
     ModernBertConfig,
 )
@@ -176,7 +177,11 @@ def test_each_class_loads_its_own_part_without_a_word(batch, tmp_path, caplog):
     model = random_weights(pretraining_model(), 5)
     model.save_pretrained(tmp_path)
     expected = model(**batch, return_loss=False)
-    for auto, kind in ((AutoModel, MamClipModel), (AutoModelForPreTraining, MamClipForPreTraining)):
+    for auto, kind in (
+        (AutoModel, MamClipModel),
+        (AutoModelForZeroShotImageClassification, MamClipModel),
+        (AutoModelForPreTraining, MamClipForPreTraining),
+    ):
         loaded, report = auto.from_pretrained(tmp_path, output_loading_info=True)
         assert type(loaded) is kind and not any(report[key] for key in ("missing_keys", "unexpected_keys"))
         torch.testing.assert_close(loaded.eval()(**batch).image_embeds, expected.image_embeds)

@@ -14,12 +14,13 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from tiny_models import VISION, pretraining_model, processor, random_weights
 
-from modeling_mamclip import MamClipForImageClassification, MamClipForPreTraining
+from modeling_mamclip import MamClipForImageClassification, MamClipForPreTraining, MamClipModel
 from training.initialization import new_classifier
 from training.release import write_release
 
-OPEN = Path(__file__).with_name("open_release.py")
+PROGRAM = ("without_our_packages.py", "open_release.py")
 COMPLAINTS = ("missing", "unexpected", "newly initialized", "load report")
+UNSUPPORTED = "is not supported for"  # what a pipeline says of a model that it does not know
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,8 @@ def open_in_a_fresh_process(release, pixels, dicom):
     np.save(place.parent / "pixels.npy", pixels.numpy())
     environment = {**os.environ, "HF_HOME": str(place.parent / "home"), "HF_HUB_OFFLINE": "1"}
     environment.pop("PYTHONPATH", None)
-    program = [sys.executable, "-c", OPEN.read_text(), "../pixels.npy", "../seen.json"]
+    text = "\n".join(Path(__file__).with_name(name).read_text() for name in PROGRAM)
+    program = [sys.executable, "-c", text, "../pixels.npy", "../seen.json"]
     done = subprocess.run(program, cwd=place, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     before, _, _ = done.stderr.partition("what follows is to be complained about")
@@ -64,6 +66,8 @@ def test_a_release_serves_every_auto_class_in_a_fresh_process(folders, kind, tmp
     classifier = MamClipForImageClassification.from_pretrained(folders / kind).eval()
     check_numbers(seen, folders / "pretrained", classifier, pixels)
     check_scores(seen, classifier, release.parent / "LCC.dcm")
+    check_fits(seen, folders / "pretrained", release.parent / "LCC.dcm")
+    assert UNSUPPORTED not in str(seen["heard"]) + stderr
     assert not complaints(seen["heard"]) and not complaints(stderr.splitlines())
     assert {"missing", "unexpected"} <= {word for word in COMPLAINTS if word in str(seen["alarm"]).lower()}
     encoder = "classifier_vision_model" if kind == "full" else "vision_model"
@@ -79,6 +83,7 @@ def test_a_release_serves_every_auto_class_in_a_fresh_process(folders, kind, tmp
         "MamClipImageProcessor",
         "MamClipConfig",
         "MamClipImageClassificationPipeline",
+        "MamClipZeroShotImageClassificationPipeline",
     ]
     assert all(module.startswith("transformers_modules.") for module in seen["modules"])
     assert {file.name for file in release.parent.iterdir()} == {"mamclip", "LCC.dcm"}
@@ -116,6 +121,20 @@ def check_scores(seen, classifier, path):
     assert seen["both"][0]["birads"] == seen["both"][1]["birads"]
 
 
+def check_fits(seen, pretrained, path):
+    """The zero-shot scores are the softmax over captions of the file's pixels against each caption alone."""
+    model, processing = MamClipModel.from_pretrained(pretrained).eval(), processor()
+    values = processing.image_processor(path, return_tensors="pt")["pixel_values"]
+    captions = ("a spiculated mass", "left breast")
+    alone = [processing(text=[caption], return_tensors="pt") for caption in captions]
+    with torch.no_grad():
+        logits = [model(pixel_values=values, **text).logits_per_image for text in alone]
+    expected = torch.cat(logits, dim=1).softmax(-1)[0]
+    for fits in seen["fits"]:
+        found = {fit["label"]: fit["score"] for fit in fits}
+        assert [found[caption] for caption in captions] == pytest.approx(expected.tolist(), abs=1e-5)
+
+
 def test_a_linear_probe_adds_no_second_encoder(folders, tmp_path):
     for kind in ("full", "probe"):
         write_release(tmp_path / kind, pretrained=folders / "pretrained", classifier=folders / kind)
@@ -150,6 +169,11 @@ def test_the_model_card_is_valid_and_says_what_it_is(folders, tmp_path):
 def test_a_release_without_a_classifier(folders, tmp_path):
     write_release(tmp_path / "mamclip", pretrained=folders / "pretrained")
     assert not any("birads" in key for key in load_file(tmp_path / "mamclip" / "model.safetensors"))
+    config = json.loads((tmp_path / "mamclip" / "config.json").read_text())
+    assert set(config["custom_pipelines"]) == {"zero-shot-image-classification"}
+    assert "AutoModelForImageClassification" not in config["auto_map"]
+    card = (tmp_path / "mamclip" / "README.md").read_text()
+    assert "zero-shot" in card and "BI-RADS scores" not in card and "published code" not in card
 
 
 @pytest.mark.parametrize(

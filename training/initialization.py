@@ -6,7 +6,7 @@ unpickled: weights from files are safetensors.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -128,7 +128,7 @@ def load_text_weights(encoder: nn.Module, weights: str | Path) -> None:
         raise OSError(_text_failure(weights, error)) from error
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
     if missing:
-        raise ValueError(f"the text weights {str(weights)!r} lack {_some(missing)}.")
+        raise ValueError(f"the text weights {str(weights)!r} lack {some(missing)}.")
     tensors = {key: value for key, value in pretrained.state_dict().items() if not key.startswith("pooler.")}
     copy_weights(encoder, tensors, f"the text weights {weights}")
 
@@ -176,7 +176,7 @@ def copy_weights(module: nn.Module, tensors: Mapping[str, Tensor], name: str) ->
             k for k in set(own) & set(tensors) if own[k].shape != tensors[k].shape
         ),
     }
-    found = [f"{verb} {_some(keys)}" for verb, keys in problems.items() if keys]
+    found = [f"{verb} {some(keys)}" for verb, keys in problems.items() if keys]
     if found:
         raise ValueError(f"{name} do not fit the configuration: they {', and '.join(found)}.")
     module.load_state_dict(dict(tensors))
@@ -247,7 +247,9 @@ def _text_failure(weights: str | Path, error: Exception) -> str:
     )
 
 
-def _some(names: list[str], limit: int = 4) -> str:
+def some(names: Iterable[str], limit: int = 4) -> str:
+    """Names for a message: the first of them, and how many more there are."""
+    names = list(names)
     rest = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + rest
 

@@ -1,18 +1,15 @@
-"""One folder that serves every Auto class, without our packages: weights, code, processor, pipeline, model card."""
+"""One folder that serves every Auto class, without our packages: weights, code, processor, pipelines, model card."""
 
 from __future__ import annotations
 
 import inspect
 import json
-import math
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from huggingface_hub import EvalResult, ModelCardData
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -20,14 +17,16 @@ import modeling_mamclip
 import processing
 from modeling_mamclip import MamClipConfig
 
+from .card import model_card
 from .initialization import WEIGHTS_FILE, read_weights
 
-MODEL_CODE, CONFIG_CODE = "modeling_mamclip", "configuration_mamclip"
-AUTO_MAP = {
-    "AutoConfig": f"{CONFIG_CODE}.MamClipConfig",
-    "AutoModel": f"{MODEL_CODE}.MamClipModel",
-    "AutoModelForPreTraining": f"{MODEL_CODE}.MamClipForPreTraining",
-    "AutoModelForImageClassification": f"{MODEL_CODE}.MamClipForImageClassification",
+ALIGNED, HEADS = ("vision_model.", "text_model."), ("birads_head.", "density_head.")
+# The Auto classes of a release: our class, and the tensors that it cannot do without.
+MODELS = {
+    "AutoModel": ("MamClipModel", ALIGNED),
+    "AutoModelForZeroShotImageClassification": ("MamClipModel", ALIGNED),
+    "AutoModelForPreTraining": ("MamClipForPreTraining", ALIGNED),
+    "AutoModelForImageClassification": ("MamClipForImageClassification", HEADS),
 }
 IMAGE_PROCESSOR = "image_processing_mamclip.MamClipImageProcessor"
 PROCESSOR = "processing_mamclip.MamClipProcessor"
@@ -36,12 +35,15 @@ PIPELINES = {
         "impl": "pipeline_mamclip.MamClipImageClassificationPipeline",
         "pt": ["AutoModelForImageClassification"],
         "type": "image",
-    }
+    },
+    "zero-shot-image-classification": {
+        "impl": "pipeline_mamclip.MamClipZeroShotImageClassificationPipeline",
+        "pt": ["AutoModelForZeroShotImageClassification"],
+        "type": "multimodal",
+    },
 }
-HEADS = ("birads_head.", "density_head.")
 # Fields of a configuration that only say how the classifier was made; all others must agree with the pretraining's.
 CLASSIFIER_FIELDS = ("classifier_encoder", "classifier_dropout", "id2label", "label2id", "density_labels")
-CARD = Path(__file__).resolve().parent.parent / "model_card.md"
 
 
 def write_release(
@@ -63,24 +65,52 @@ def write_release(
 
     Raises ValueError for folders that are no such models or do not fit together, FileNotFoundError for missing ones.
     """
-    output = Path(output)
-    if output.exists():
-        raise ValueError(f"{output} exists already; remove it, or choose another output.")
+    refuse_existing(output)
     config, tensors = merge_models(pretrained, classifier)
     loaded = load_processor(processor or pretrained)
+    write_folder(output, config, tensors, loaded, name=name, results=results, phantom=phantom)
+
+
+def refuse_existing(output: str | Path) -> None:
+    if Path(output).exists():
+        raise ValueError(f"{output} exists already; remove it, or choose another output.")
+
+
+def write_folder(
+    output: str | Path,
+    config: MamClipConfig,
+    tensors: Mapping[str, Tensor],
+    processor: processing.MamClipProcessor | processing.MamClipImageProcessor,
+    *,
+    name: str,
+    results: Mapping[str, float] | None = None,
+    phantom: bool = False,
+) -> None:
+    """Write one model as a release, whole or not at all.
+
+    tensors: of a pretrained model, of a classifier, or of both; the Auto classes of what is missing are left out.
+    processor: an image processor alone, where there is no text encoder.
+    """
+    output = Path(output)
+    refuse_existing(output)
+    images = getattr(processor, "image_processor", processor)
+    parts = {"aligned": has_all(tensors, ALIGNED), "classifies": has_all(tensors, HEADS)}
+    card = model_card(config, images, name=name, results=results or {}, phantom=phantom, **parts)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as work:
         folder = Path(work) / "release"
         folder.mkdir()
-        save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-        write_config(folder, config)
-        write_processor(folder, loaded)
+        save_file(dict(tensors), folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        write_config(folder, config, tensors)
+        write_processor(folder, processor)
         copy_code(folder)
-        card = model_card(
-            config, loaded, name=name, results=results or {}, phantom=phantom, classifies=bool(classifier)
-        )
         (folder / "README.md").write_text(card, encoding="utf-8")
         folder.rename(output)
+
+
+def has_all(tensors: Iterable[str], prefixes: Iterable[str]) -> bool:
+    """Whether there is a tensor under each of the prefixes."""
+    return all(any(name.startswith(prefix) for name in tensors) for prefix in prefixes)
 
 
 # ---- weights
@@ -152,9 +182,17 @@ def _compare_encoders(tensors, added, pretrained: str | Path, classifier: str | 
 # ---- files
 
 
-def write_config(folder: Path, config: MamClipConfig) -> None:
+def write_config(folder: Path, config: MamClipConfig, tensors: Mapping[str, Tensor]) -> None:
+    """config.json, with the Auto classes and pipelines that the tensors are enough for."""
+    served = {auto: name for auto, (name, parts) in MODELS.items() if has_all(tensors, parts)}
+    auto_map = {auto: f"modeling_mamclip.{name}" for auto, name in served.items()}
+    pipelines = {task: entry for task, entry in PIPELINES.items() if entry["pt"][0] in served}
     fields = config.to_dict()
-    fields.update(auto_map=AUTO_MAP, custom_pipelines=PIPELINES, architectures=["MamClipModel"])
+    fields.update(
+        auto_map={"AutoConfig": "configuration_mamclip.MamClipConfig", **auto_map},
+        custom_pipelines=pipelines,
+        architectures=[next(iter(served.values()))],
+    )
     _write_json(folder / "config.json", fields)
 
 
@@ -166,8 +204,14 @@ def load_processor(folder: str | Path) -> processing.MamClipProcessor:
         raise ValueError(f"{folder} holds no MAM-CLIP processor ({reason}).") from error
 
 
-def write_processor(folder: Path, processor: processing.MamClipProcessor) -> None:
+def write_processor(
+    folder: Path, processor: processing.MamClipProcessor | processing.MamClipImageProcessor
+) -> None:
     """Tokenizer and processor as usual, with the map that finds their code; the image processor also by itself."""
+    if isinstance(processor, processing.MamClipImageProcessor):
+        content = {**processor.to_dict(), "auto_map": {"AutoImageProcessor": IMAGE_PROCESSOR}}
+        _write_json(folder / "preprocessor_config.json", content)
+        return
     processor.save_pretrained(folder)
     file = folder / "processor_config.json"
     content = json.loads(file.read_text(encoding="utf-8"))
@@ -191,79 +235,3 @@ def _write_json(file: Path, content: Mapping[str, Any]) -> None:
     file.write_text(
         json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8"
     )
-
-
-# ---- model card
-
-
-def model_card(
-    config: MamClipConfig,
-    processor: processing.MamClipProcessor,
-    name: str,
-    results: Mapping[str, float],
-    *,
-    phantom: bool,
-    classifies: bool,
-) -> str:
-    """model_card.md filled in; its header is a valid model-index."""
-    if not CARD.is_file():
-        raise FileNotFoundError(f"{CARD} is missing; a release is written from a checkout of the project.")
-    template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
-        CARD.read_text(encoding="utf-8")
-    )
-    own = {"own": "its own, fully fine-tuned", "shared": "the aligned one, frozen (linear probe)"}
-    size = processor.image_processor.size
-    return (
-        template.render(
-            card_data=card_data(name, results, phantom).to_yaml(),
-            model_name=name,
-            vision_architecture=config.vision_config.architecture,
-            text_model_type=config.text_config.model_type,
-            repo_id="mamclip",
-            provenance=_provenance(config, phantom),
-            image_height=size["height"],
-            image_width=size["width"],
-            birads_labels=", ".join(config.id2label.values()),
-            density_labels=", ".join(config.density_labels),
-            classifier_encoder=own[config.classifier_encoder] if classifies else "none",
-            results=_table(results),
-            phantom=phantom,
-        )
-        + "\n"
-    )
-
-
-def card_data(name: str, results: Mapping[str, float], phantom: bool) -> ModelCardData:
-    data = "phantom mammograms (synthetic)" if phantom else "mammograms"
-    measured = [
-        EvalResult(
-            task_type="image-classification",
-            dataset_type="phantom" if phantom else "mammography",
-            dataset_name=data,
-            metric_type=metric,
-            metric_value=round(value, 4),
-        )
-        for metric, value in results.items()
-        if math.isfinite(value)
-    ]
-    return ModelCardData(
-        license="apache-2.0",
-        library_name="transformers",
-        pipeline_tag="image-classification",
-        tags=["mammography", "medical", "vision-language", "custom_code"],
-        model_name=name if measured else None,
-        eval_results=measured or None,
-    )
-
-
-def _provenance(config: MamClipConfig, phantom: bool) -> str:
-    lines = ["- All images and captions were **phantoms** (synthetic)."] if phantom else []
-    lines += [f"- {key.replace('_', ' ')}: {value}" for key, value in sorted(config.provenance.items())]
-    return "\n".join(lines)
-
-
-def _table(results: Mapping[str, float]) -> str:
-    if not results:
-        return ""
-    rows = [f"| {name} | {value:.3f} |" for name, value in results.items()]
-    return "\n".join(["| measure | value |", "| --- | --- |", *rows])
