@@ -179,6 +179,8 @@ class MamClipConfig(PreTrainedConfig):
         "mlm_logits",
         "hidden_states",
         "last_hidden_state",
+        "vision_model_output",
+        "text_model_output",
         "logits_per_image",
         "logits_per_text",
     ]

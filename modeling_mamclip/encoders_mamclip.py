@@ -53,11 +53,22 @@ class MamClipVisionEncoder(nn.Module):
     def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """pixel_values (B, C, H, W) float → last feature map as timm gives it, pooled (B, F), projected (B,
         P)."""
-        self._check(pixel_values)
-        scaled = (pixel_values.to(self.projection.weight.dtype) - self.pixel_mean) / self.pixel_std
-        features = self.trunk.forward_features(scaled)
+        features = self.trunk.forward_features(self._scaled(pixel_values))
         pooled = self.trunk.forward_head(features)
         return features, pooled, self.projection(pooled)
+
+    def with_stages(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
+        """As `forward`, and the feature map behind every stage, (B, F_i, h_i, w_i) each."""
+        if not hasattr(self.trunk, "forward_intermediates"):
+            raise ValueError(f"timm's {self.architecture} does not give out its hidden states.")
+        features, stages = self.trunk.forward_intermediates(self._scaled(pixel_values))
+        pooled = self.trunk.forward_head(features)
+        return features, pooled, self.projection(pooled), tuple(stages)
+
+    def _scaled(self, pixel_values: Tensor) -> Tensor:
+        """The pixels, checked, in the encoder's type, shifted and divided."""
+        self._check(pixel_values)
+        return (pixel_values.to(self.projection.weight.dtype) - self.pixel_mean) / self.pixel_std
 
     def _check(self, pixel_values: Tensor) -> None:
         if pixel_values.ndim != 4 or pixel_values.shape[1] != self.num_channels:
@@ -103,8 +114,19 @@ class MamClipTextEncoder(nn.Module):
         """input_ids (B, T); attention_mask (B, T), or None to attend to all → states (B, T, D), projected (B,
         P)."""
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return states, self._projected(states, attention_mask)
+
+    def with_layers(
+        self, input_ids: Tensor, attention_mask: Tensor | None
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """As `forward`, and the states before the first layer and behind every one, (B, T, D) each."""
+        output = self.encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
+        states = output.last_hidden_state
+        return states, self._projected(states, attention_mask), output.hidden_states
+
+    def _projected(self, states: Tensor, attention_mask: Tensor | None) -> Tensor:
         pooled = states[:, 0] if self.pooling == "cls" else mean_state(states, attention_mask)
-        return states, self.projection(pooled)
+        return self.projection(pooled)
 
 
 def mean_state(states: Tensor, attention_mask: Tensor | None) -> Tensor:

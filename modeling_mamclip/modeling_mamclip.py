@@ -96,25 +96,33 @@ class MamClipAlignedModel(MamClipPreTrainedModel):
         self.text_model.encoder.set_input_embeddings(value)
 
     @can_return_tuple
-    def get_image_features(self, pixel_values: Tensor) -> BaseModelOutputWithPooling:
+    def get_image_features(
+        self, pixel_values: Tensor, output_hidden_states: bool = False
+    ) -> BaseModelOutputWithPooling:
         """pixel_values (B, C, H, W), floats in [0, 1] → `pooler_output` (B, P): projected features, not
-        normalised."""
-        states, _, projected = self.vision_model(pixel_values)
-        return BaseModelOutputWithPooling(last_hidden_state=states, pooler_output=projected)
+        normalised; `hidden_states`, if asked for: the feature map behind every stage."""
+        encode = self.vision_model.with_stages if output_hidden_states else self.vision_model
+        states, _, projected, *stages = encode(pixel_values)
+        return BaseModelOutputWithPooling(states, projected, *stages)
 
     @can_return_tuple
     def get_text_features(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        output_hidden_states: bool = False,
     ) -> BaseModelOutputWithPooling:
         """input_ids (B, T) → `pooler_output` (B, P): projected features, not normalised. Needs no image.
+        `hidden_states`, if asked for: the states before the first layer and behind every one.
 
         attention_mask (B, T): 0 for padding; None: all tokens that are not the padding token.
         token_type_ids are accepted, because BERT's tokenizers make them, and not used: a caption is one
         segment.
         """
         input_ids, mask = self._prepare_text(input_ids, attention_mask)
-        states, projected = self.text_model(input_ids, mask)
-        return BaseModelOutputWithPooling(last_hidden_state=states, pooler_output=projected)
+        encode = self.text_model.with_layers if output_hidden_states else self.text_model
+        return BaseModelOutputWithPooling(*encode(input_ids, mask))
 
     def _prepare_text(self, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Token ids and mask as the encoder is to see them: padding masked, or, as published, filled up and
@@ -167,6 +175,7 @@ class MamClipModel(MamClipAlignedModel):
         caption_ids: Tensor | None = None,
         return_loss: bool | None = None,
         token_type_ids: Tensor | None = None,
+        output_hidden_states: bool = False,
     ) -> MamClipOutput:
         """Embed captions, images or both, and compare them.
 
@@ -174,6 +183,8 @@ class MamClipModel(MamClipAlignedModel):
         pixel_values (images, C, H, W): floats in [0, 1]. One of the two may be missing; then so are the
             logits.
         caption_ids (B,): with return_loss=True, pairs with one id are not each other's negatives.
+        output_hidden_states: also give what the encoders made on the way, as `vision_model_output` and
+            `text_model_output`.
         """
         if input_ids is None and pixel_values is None:
             raise ValueError("MamClipModel needs input_ids, pixel_values or both, but got neither.")
@@ -181,11 +192,15 @@ class MamClipModel(MamClipAlignedModel):
             raise ValueError("return_loss=True needs both input_ids and pixel_values.")
         output = MamClipOutput()
         if input_ids is not None:
-            features = self.get_text_features(input_ids, attention_mask, return_dict=True).pooler_output
-            output.text_embeds = F.normalize(features, dim=-1)
+            text = self.get_text_features(
+                input_ids, attention_mask, output_hidden_states=output_hidden_states, return_dict=True
+            )
+            output.text_embeds = F.normalize(text.pooler_output, dim=-1)
+            output.text_model_output = text if output_hidden_states else None
         if pixel_values is not None:
-            features = self.get_image_features(pixel_values, return_dict=True).pooler_output
-            output.image_embeds = F.normalize(features, dim=-1)
+            image = self.get_image_features(pixel_values, output_hidden_states, return_dict=True)
+            output.image_embeds = F.normalize(image.pooler_output, dim=-1)
+            output.vision_model_output = image if output_hidden_states else None
         if input_ids is not None and pixel_values is not None:
             output.logits_per_image = self._logits_per_image(output.image_embeds, output.text_embeds)
             output.logits_per_text = output.logits_per_image.T
@@ -270,7 +285,11 @@ class MamClipForImageClassification(MamClipPreTrainedModel):
 
     @can_return_tuple
     def forward(
-        self, pixel_values: Tensor, labels: Tensor | None = None, density_labels: Tensor | None = None
+        self,
+        pixel_values: Tensor,
+        labels: Tensor | None = None,
+        density_labels: Tensor | None = None,
+        output_hidden_states: bool = False,
     ) -> MamClipImageClassifierOutput:
         """Logits for B images, and the loss over the labels that are known.
 
@@ -278,12 +297,14 @@ class MamClipForImageClassification(MamClipPreTrainedModel):
         density_labels (B,): indices into `config.density_labels`; -100 where unknown. loss = CE(BI-RADS) +
         CE(density), each a mean over its known labels; without any it is 0 and has a gradient of 0.
         """
-        features = self.dropout(self.encoder(pixel_values)[2])
+        encode = self.encoder.with_stages if output_hidden_states else self.encoder
+        _, _, projected, *stages = encode(pixel_values)
+        features = self.dropout(projected)
         logits, density_logits = self.birads_head(features), self.density_head(features)
         pairs = [(logits, labels), (density_logits, density_labels)]
         losses = [known_cross_entropy(scores, known) for scores, known in pairs if known is not None]
         loss = torch.stack(losses).sum() if losses else None
-        return MamClipImageClassifierOutput(loss=loss, logits=logits, density_logits=density_logits)
+        return MamClipImageClassifierOutput(loss, logits, density_logits, *stages)
 
 
 class MamClipVisionModel(MamClipPreTrainedModel):
@@ -297,11 +318,12 @@ class MamClipVisionModel(MamClipPreTrainedModel):
         self.post_init()
 
     @can_return_tuple
-    def forward(self, pixel_values: Tensor) -> MamClipVisionOutput:
+    def forward(self, pixel_values: Tensor, output_hidden_states: bool = False) -> MamClipVisionOutput:
         """pixel_values (B, C, H, W), floats in [0, 1] → feature map, pooled features, normalised
-        embedding."""
-        states, pooled, projected = self.vision_model(pixel_values)
-        return MamClipVisionOutput(states, pooled, F.normalize(projected, dim=-1))
+        embedding; the feature map of every stage, if asked for."""
+        encode = self.vision_model.with_stages if output_hidden_states else self.vision_model
+        states, pooled, projected, *stages = encode(pixel_values)
+        return MamClipVisionOutput(states, pooled, F.normalize(projected, dim=-1), *stages)
 
 
 __all__ = [

@@ -259,6 +259,55 @@ def test_another_text_encoder(batch):
     assert math.isfinite(float(output.loss.detach()))
 
 
+# ---- what transformers' models can do
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_hidden_states_come_on_request_and_change_nothing(batch, pooling):
+    model = random_weights(MamClipModel(pretraining_model(text_pooling=pooling).config), 5).eval()
+    plain, full = model(**batch), model(**batch, output_hidden_states=True)
+    torch.testing.assert_close(plain.logits_per_image, full.logits_per_image)
+    assert plain.vision_model_output is None and plain.text_model_output is None
+    widths = [tuple(states.shape[1:]) for states in full.vision_model_output.hidden_states]
+    assert widths == [(8, 16, 12), (8, 8, 6), (16, 4, 3), (16, 2, 1)]
+    assert [tuple(states.shape) for states in full.text_model_output.hidden_states] == [(4, 9, 16)] * 2
+    classifier = MamClipForImageClassification(model.config).eval()
+    scores = classifier(batch["pixel_values"], output_hidden_states=True)
+    assert len(scores.hidden_states) == 4 and scores.density_logits.shape == (4, 4)
+    vision = MamClipVisionModel(model.config).eval()(batch["pixel_values"], output_hidden_states=True)
+    torch.testing.assert_close(vision.hidden_states[-1], vision.last_hidden_state)
+
+
+def test_half_precision_and_a_device_map(batch, tmp_path):
+    model = random_weights(pretraining_model(), 5)
+    model.save_pretrained(tmp_path)
+    expected = MamClipModel.from_pretrained(tmp_path, device_map="cpu").eval()(**batch)
+    half = AutoModel.from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
+    output = half(**batch)
+    assert {p.dtype for p in half.parameters()} == {torch.bfloat16}
+    assert output.logits_per_image.dtype == torch.float32  # what a softmax and a loss are made of
+    torch.testing.assert_close(output.image_embeds.float(), expected.image_embeds, atol=0.02, rtol=0)
+    torch.testing.assert_close(output.text_embeds.float(), expected.text_embeds, atol=0.02, rtol=0)
+    training = MamClipForPreTraining.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    training(**batch, mlm_labels=labels_for(batch["input_ids"])).loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in training.parameters() if p.grad is not None)
+
+
+def test_the_model_is_one_graph_to_torch_compile(batch):
+    model = random_weights(MamClipModel(pretraining_model().config), 5).eval()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)  # the tracing is ours to keep possible
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(**batch).logits_per_image, model(**batch).logits_per_image)
+
+
+def test_a_model_without_mlm_comes_back_from_its_folder(batch, tmp_path):
+    model = random_weights(pretraining_model(mlm_weight=0), 5)
+    model.save_pretrained(tmp_path)
+    loaded, report = AutoModelForPreTraining.from_pretrained(tmp_path, output_loading_info=True)
+    assert not report["missing_keys"] and not hasattr(loaded, "mlm_head")
+    torch.testing.assert_close(loaded.eval()(**batch).loss, model(**batch).loss)
+
+
 # ---- configuration
 
 
