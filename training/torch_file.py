@@ -11,6 +11,7 @@ The format: a zip file, uncompressed, with one folder that holds `data.pkl` and,
 from __future__ import annotations
 
 import math
+import struct
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -42,11 +43,12 @@ OMEGACONF = (
 # Python's own types, which OmegaConf notes as those of its values; "__builtin__" is Python 2's name of builtins,
 # which torch.save writes.
 TYPES = ("bool", "dict", "float", "int", "list", "long", "str", "tuple")
-MOST_OF_A_PICKLE = (
-    1 << 28
-)  # bytes; a checkpoint's pickle has names and shapes, and takes well below a megabyte
+# Bytes: a checkpoint's pickle has names and shapes, and takes well below a megabyte
+MOST_OF_A_PICKLE = 1 << 28
 LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before 1.6: a pickle of its magic number
 ZIP = b"PK\x03\x04"
+# What zipfile raises for damaged files, and for encrypted ones (RuntimeError).
+DAMAGE = (zipfile.BadZipFile, EOFError, OSError, OverflowError, RuntimeError, ValueError, struct.error)
 
 
 @dataclass(frozen=True)
@@ -120,14 +122,14 @@ class TorchFile:
 
     def _entry(self, name: str, size: int | None = None) -> bytes:
         """A file of the zip file, of `size` bytes where that is known."""
+        info = self._zip.NameToInfo.get(self._folder + name)
+        if info is None:
+            raise ValueError(f"{self.path} is damaged: it has no {name}; get a new copy of it.")
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size > (size or MOST_OF_A_PICKLE):
+            raise ValueError(f"{self.path} is not as torch.save writes: {name} is compressed or too large.")
         try:
-            info = self._zip.getinfo(self._folder + name)
-            if info.compress_type != zipfile.ZIP_STORED or info.file_size > (size or MOST_OF_A_PICKLE):
-                raise ValueError(
-                    f"{self.path} is not as torch.save writes: {name} is compressed or too large."
-                )
             data = self._zip.read(info)
-        except (KeyError, zipfile.BadZipFile, EOFError, RuntimeError) as error:  # the last for encryption
+        except DAMAGE as error:
             raise ValueError(f"{self.path} is damaged ({_reason(error)}); get a new copy of it.") from error
         if size is not None and len(data) != size:
             raise ValueError(f"{self.path} is damaged: {name} has {len(data)} bytes instead of {size}.")
@@ -164,7 +166,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
         raise ValueError(f"{path} is no checkpoint of torch.save: it is not a zip file.")
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except DAMAGE as error:
         raise ValueError(
             f"{path} is cut short or damaged ({_reason(error)}); get a new copy of it."
         ) from error
