@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import Action, ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
@@ -201,6 +202,13 @@ class LearningCurveOptions(ClassificationOptions):
 Options = TypeVar("Options", bound=TrainingOptions)
 
 
+class OptionHelp(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
+    """The description as it is written, and the defaults that there are."""
+
+    def _get_help_string(self, action: Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 class OptionParser(ScriptParser, HfArgumentParser):
     """The arguments of a dataclass, with the errors of all scripts."""
 
@@ -211,7 +219,7 @@ def parse_options(kind: type[Options], argv: Sequence[str] | None = None, text: 
     Raises ValueError for an unknown or wrong option or field, OSError for a file that cannot be read.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = OptionParser(kind, description=text)
+    parser = OptionParser(kind, description=text, formatter_class=OptionHelp)
     file = _config_file(argv)
     from_file = list(_as_arguments(_read_yaml(file), kind, file)) if file else []
     try:
