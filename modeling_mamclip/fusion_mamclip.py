@@ -37,9 +37,14 @@ class FusionBlock(GradientCheckpointingLayer):
         self.fc1 = nn.Linear(width, 4 * width)
         self.fc2 = nn.Linear(4 * width, width)
 
-    def forward(self, states: Tensor, mask: Tensor | None) -> Tensor:
-        """states (B, T, D), mask as in FusionAttention → (B, T, D)."""
+    def forward(self, states: Tensor, mask: Tensor | None, wanted: Tensor | None = None) -> Tensor:
+        """states (B, T, D), mask as in FusionAttention → (B, T, D), or (M, D) at the M wanted positions.
+
+        wanted (B, T) bool: where a state is needed. The others need no network behind the attention.
+        """
         states = states + self.attention(self.norm1(states), mask)
+        if wanted is not None:
+            states = states[wanted]  # (M, D)
         return states + self.fc2(F.gelu(self.fc1(self.norm2(states))))
 
 
@@ -57,15 +62,15 @@ class FusionTransformer(nn.Module):
         self.blocks = nn.ModuleList(FusionBlock(width, heads) for _ in range(layers))
 
     def forward(
-        self, token_states: Tensor, image_embeds: Tensor, attention_mask: Tensor | None = None
+        self, token_states: Tensor, image_embeds: Tensor, attention_mask: Tensor | None, wanted: Tensor
     ) -> Tensor:
-        """Token states that have seen the image.
+        """States of the wanted tokens that have seen the image.
 
         token_states (B, T, D); image_embeds (B, P), of length 1; attention_mask (B, T), 1 for tokens and 0
-        for padding, or None to attend to padding as well → (B, T, D): the two image positions at the end are
-        dropped.
+        for padding, or None to attend to padding as well; wanted (B, T) bool → (M, D), in the order of
+        `token_states[wanted]`.
         """
-        batch, length, _ = token_states.shape
+        batch = len(token_states)
         image_state = self.image_projection(image_embeds).to(token_states.dtype)[:, None]  # (B, 1, D)
         image_token = self.image_token.expand(batch, -1, -1)
         states = torch.cat(
@@ -74,6 +79,6 @@ class FusionTransformer(nn.Module):
         mask = None
         if attention_mask is not None:
             mask = F.pad(attention_mask.bool(), (0, 2), value=True)[:, None, None, :]
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             states = block(states, mask)
-        return states[:, :length]
+        return self.blocks[-1](states, mask, F.pad(wanted, (0, 2), value=False))

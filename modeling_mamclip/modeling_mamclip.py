@@ -251,9 +251,10 @@ class MamClipForPreTraining(MamClipAlignedModel):
         output = MamClipForPreTrainingOutput(image_embeds=image_embeds, text_embeds=text_embeds)
         if mlm_labels is not None and self.config.mlm_weight > 0:
             labels = pad_to(mlm_labels, input_ids.shape[1], IGNORED)
-            states = self.fusion(token_states, image_embeds, mask)
             counted = labels != IGNORED
-            output.mlm_logits = self.mlm_head(states[counted])  # (M, V)
+            output.mlm_logits = self.mlm_head(
+                self.fusion(token_states, image_embeds, mask, counted)
+            )  # (M, V)
             output.mlm_loss = known_cross_entropy(output.mlm_logits, labels[counted])
         if return_loss:
             logits = self._logits_per_image(image_embeds, text_embeds)
