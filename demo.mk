@@ -12,7 +12,8 @@ demo: $(READY) ocr $(DEMO)/report.html
 
 # 1. Phantom atlas PDFs (text layer and scanned) and phantom screening archives (DICOM and tables).
 $(DEMO)/phantom/teknofest: | $(READY)
-	$(PYRUN) train_scripts/make_phantom.py --output $(DEMO)/phantom --text-cases 600 --scanned-cases 40 --patients 150 --seed 7
+	$(PYRUN) train_scripts/make_phantom.py --output $(DEMO)/phantom \
+	    --text-cases 1000 --scanned-cases 40 --patients 150 --height 384 --seed 7
 
 # 2. Image-caption pairs from the PDFs, checked against what was planted.
 $(DEMO)/pairs/extraction.json: | $(DEMO)/phantom/teknofest

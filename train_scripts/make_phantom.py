@@ -42,8 +42,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--text-cases",
         type=count,
-        default=450,
-        help="cases in the atlas with a text layer (450; 0: no such PDF)",
+        default=600,
+        help="cases in the atlas with a text layer (600; 0: no such PDF)",
     )
     parser.add_argument(
         "--scanned-cases", type=count, default=40, help="cases in the scanned atlas (40; 0: no such PDF)"

@@ -41,7 +41,7 @@ NEEDS = """Pretraining needs image–caption pairs and a folder for its result:
 
 PAIRS is made from atlas PDFs. Without an atlas, a phantom one shows how it goes, on two CPU cores in minutes:
 
-    python train_scripts/make_phantom.py --output demo/phantom --text-cases 600 --scanned-cases 40 --patients 150
+    python train_scripts/make_phantom.py --output demo/phantom --text-cases 1000 --patients 150 --height 384
     python train_scripts/extract_pairs.py --pdf demo/phantom/atlas_text.pdf --output demo/pairs
     python train_scripts/unpack_minilm.py --output demo/minilm
     accelerate launch train_scripts/pretrain.py --config configs/pretrain_demo.yaml --pairs demo/pairs --output OUTPUT
