@@ -232,12 +232,15 @@ class MamClipForPreTraining(MamClipAlignedModel):
         caption_ids: Tensor | None = None,
         return_loss: bool = True,
         token_type_ids: Tensor | None = None,
+        masked_input_ids: Tensor | None = None,
     ) -> MamClipForPreTrainingOutput:
         """One training step's outputs for B pairs.
 
-        input_ids (B, T): captions, with tokens masked where mlm_labels has a label; the same pass gives the
-            caption's embedding. attention_mask (B, T) and token_type_ids: see `get_text_features`.
+        input_ids (B, T): captions, of which the embeddings are made. attention_mask (B, T) and token_type_ids: see
+            `get_text_features`.
         pixel_values (B, C, H, W): floats in [0, 1].
+        masked_input_ids (B, T): the captions with tokens masked, T and T^masked of the paper. None: input_ids are
+            masked already, and one pass serves both losses, as in the published code.
         mlm_labels (B, T): the right token at positions that count, -100 elsewhere. None: no masked-language
             loss.
         caption_ids (B,): pairs with one id share their caption and are not each other's negatives. The
@@ -251,11 +254,15 @@ class MamClipForPreTraining(MamClipAlignedModel):
         output = MamClipForPreTrainingOutput(image_embeds=image_embeds, text_embeds=text_embeds)
         if mlm_labels is not None and self.config.mlm_weight > 0:
             labels = pad_to(mlm_labels, input_ids.shape[1], IGNORED)
-            counted = labels != IGNORED
-            output.mlm_logits = self.mlm_head(
-                self.fusion(token_states, image_embeds, mask, counted)
-            )  # (M, V)
-            output.mlm_loss = known_cross_entropy(output.mlm_logits, labels[counted])
+            if masked_input_ids is None:
+                logits, known = self._predict_words(token_states, image_embeds, mask, labels)
+            else:
+                rows = _rows_with_labels(labels)  # a caption without a masked token needs no second pass
+                row_mask = None if attention_mask is None else attention_mask[rows]
+                masked_ids, row_mask = self._prepare_text(masked_input_ids[rows], row_mask)
+                states, _ = self.text_model(masked_ids, row_mask)
+                logits, known = self._predict_words(states, image_embeds[rows], row_mask, labels[rows])
+            output.mlm_logits, output.mlm_loss = logits, known_cross_entropy(logits, known)
         if return_loss:
             logits = self._logits_per_image(image_embeds, text_embeds)
             output.contrastive_loss = self._contrastive_loss(logits, caption_ids)
@@ -263,6 +270,20 @@ class MamClipForPreTraining(MamClipAlignedModel):
             if output.mlm_loss is not None:
                 output.loss = output.loss + self.config.mlm_weight * output.mlm_loss
         return output
+
+    def _predict_words(
+        self, states: Tensor, image_embeds: Tensor, mask: Tensor | None, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (M, V) at the M labelled tokens of captions and their images, and the labels (M,)."""
+        counted = labels != IGNORED
+        return self.mlm_head(self.fusion(states, image_embeds, mask, counted)), labels[counted]
+
+
+def _rows_with_labels(labels: Tensor) -> Tensor:
+    """labels (B, T) → (B,) bool, True for rows with a label; the first row where none has one, for a loss of 0."""
+    rows = (labels != IGNORED).any(dim=1)
+    rows[0] |= ~rows.any()
+    return rows
 
 
 class MamClipForImageClassification(MamClipPreTrainedModel):

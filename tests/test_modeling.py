@@ -69,6 +69,32 @@ def test_the_loss_is_contrastive_plus_weighted_mlm_over_labelled_tokens(batch):
     torch.testing.assert_close(output.loss, output.contrastive_loss + 0.7 * mlm)
 
 
+def masked(ids, labels):
+    return ids.masked_fill(labels != -100, 4)
+
+
+def test_captions_are_embedded_whole_and_predicted_from_their_masked_copies(batch):
+    """T and T^masked of the paper; a caption without a masked token is left out of the second pass."""
+    model = random_weights(pretraining_model(), 5)
+    labels = labels_for(batch["input_ids"])
+    hidden = masked(batch["input_ids"], labels)
+    both = model(**batch, masked_input_ids=hidden, mlm_labels=labels)
+    one_pass = model(**{**batch, "input_ids": hidden}, mlm_labels=labels)
+    torch.testing.assert_close(both.contrastive_loss, model(**batch).contrastive_loss)
+    torch.testing.assert_close(both.mlm_logits, one_pass.mlm_logits)
+    torch.testing.assert_close(both.loss, both.contrastive_loss + 0.5 * one_pass.mlm_loss)
+    assert not torch.allclose(both.text_embeds[0], one_pass.text_embeds[0], atol=1e-3)
+
+
+def test_a_batch_without_a_masked_caption_has_an_mlm_loss_of_zero(batch):
+    model = random_weights(pretraining_model(), 5).train()
+    nothing = torch.full_like(batch["input_ids"], -100)
+    output = model(**batch, masked_input_ids=batch["input_ids"], mlm_labels=nothing)
+    output.loss.backward()
+    assert output.mlm_loss == 0 and output.loss == output.contrastive_loss
+    assert all(p.grad is not None for p in model.mlm_head.parameters())
+
+
 def test_mlm_sees_the_image(batch):
     model = random_weights(pretraining_model(), 5)
     labels = labels_for(batch["input_ids"])

@@ -1,5 +1,7 @@
 """Data for training: tables are checked, images resized once, and what is random follows from seed, epoch and row."""
 
+from dataclasses import replace
+
 import datasets
 import numpy as np
 import pytest
@@ -113,11 +115,28 @@ def test_workers_and_batches_change_nothing_and_are_told_the_epoch(examples, wor
         assert all(same(example, examples[i]) for i, example in enumerate(loaded))
 
 
-def test_captions_without_masking_are_whole_and_have_nothing_to_predict(examples):
-    examples.masking = None
+def test_captions_are_whole_and_masked_beside(examples):
     example = examples[0]
     assert example["input_ids"].tolist() == bert_tokenizer()(CAPTIONS[0])["input_ids"]
-    assert (example["mlm_labels"] == IGNORED).all()
+    labelled = example["mlm_labels"] != IGNORED
+    assert labelled.any()
+    assert torch.equal(example["mlm_labels"][labelled], example["input_ids"][labelled])
+    assert torch.equal(example["masked_input_ids"][~labelled], example["input_ids"][~labelled])
+
+
+def test_captions_without_masking_have_nothing_to_predict(examples):
+    examples.masking = None
+    assert set(examples[0]) == {"input_ids", "caption_ids", "pixel_values"}
+
+
+def test_a_share_of_the_captions_is_masked(examples):
+    examples.masking = replace(examples.masking, share=0.25)
+    masked = 0
+    for epoch in range(40):
+        examples.set_epoch(epoch)
+        masked += sum((examples[i]["mlm_labels"] != IGNORED).any().item() for i in range(len(examples)))
+    count = 40 * len(examples)
+    assert abs(masked / count - 0.25) < 4 * (0.25 * 0.75 / count) ** 0.5
 
 
 def test_labelled_examples_have_the_labels_of_their_rows(ready):
@@ -131,13 +150,14 @@ def test_labelled_examples_have_the_labels_of_their_rows(ready):
 
 
 def test_a_batch_is_padded_to_its_longest_caption_and_says_where(examples):
-    examples.masking = None
     batch = Collator(pad_token_id=9)([examples[0], examples[6], examples[8]])
     lengths = [len(examples[i]["input_ids"]) for i in (0, 6, 8)]
-    assert batch["input_ids"].shape == batch["mlm_labels"].shape == (3, max(lengths))
+    texts = ("input_ids", "masked_input_ids", "mlm_labels", "attention_mask")
+    assert {batch[name].shape for name in texts} == {(3, max(lengths))}
     assert batch["attention_mask"].sum(dim=1).tolist() == lengths
     padding = batch["attention_mask"] == 0
     assert padding.any() and (batch["input_ids"][padding] == 9).all()
+    assert (batch["masked_input_ids"][padding] == 9).all()
     assert (batch["mlm_labels"][padding] == IGNORED).all()
     for row, place in enumerate((0, 6, 8)):
         assert torch.equal(batch["input_ids"][row, : lengths[row]], examples[place]["input_ids"])
@@ -150,7 +170,7 @@ def test_a_batch_has_three_equal_channels_and_the_right_types(examples):
     assert pixels.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(pixels[:, 0], pixels[:, 1]) and torch.equal(pixels[:, 0], pixels[:, 2])
     assert torch.equal(pixels[1, 0], examples[1]["pixel_values"])
-    assert set(batch) == {"input_ids", "attention_mask", "mlm_labels", "caption_ids"}
+    assert set(batch) == {"input_ids", "masked_input_ids", "attention_mask", "mlm_labels", "caption_ids"}
     assert all(tensor.dtype == torch.int64 for tensor in batch.values())
 
 

@@ -150,16 +150,14 @@ class PairExamples(SeededExamples):
         row = self.rows[place]
         rng = self.rng(row)
         caption = self.captions[row]
-        labels = np.full_like(caption.input_ids, IGNORED)
-        input_ids = caption.input_ids
-        if self.masking is not None:
-            input_ids, labels = self.masking(input_ids, caption.word_ids, rng)
-        return {
-            "pixel_values": self.images.load(row, self.augmentation, rng),
-            "input_ids": torch.from_numpy(input_ids),
-            "mlm_labels": torch.from_numpy(labels),
+        example = {
+            "input_ids": torch.from_numpy(caption.input_ids),
             "caption_ids": self.caption_numbers[row],
         }
+        if self.masking is not None:
+            masked, labels = self.masking(caption.input_ids, caption.word_ids, rng)
+            example |= {"masked_input_ids": torch.from_numpy(masked), "mlm_labels": torch.from_numpy(labels)}
+        return example | {"pixel_values": self.images.load(row, self.augmentation, rng)}
 
 
 @dataclass
@@ -183,7 +181,7 @@ class Collator:
     """Examples → a batch: three equal channels, captions padded to the longest of the batch.
 
     pixel_values (B, 3, H, W) float32, in memory by channels last, which convolutions run faster on; input_ids,
-    attention_mask, mlm_labels (B, T) and whatever else the examples have (B,), int64.
+    attention_mask, masked_input_ids, mlm_labels (B, T) and whatever else the examples have (B,), int64.
     """
 
     pad_token_id: int = 0
@@ -193,10 +191,10 @@ class Collator:
         grey = torch.stack(batch.pop("pixel_values"))[:, None]
         result = {"pixel_values": grey.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)}
         if "input_ids" in batch:
-            ids, labels = batch.pop("input_ids"), batch.pop("mlm_labels")
-            result["input_ids"] = _padded(ids, self.pad_token_id)
-            result["attention_mask"] = _padded([torch.ones_like(row) for row in ids], 0)
-            result["mlm_labels"] = _padded(labels, IGNORED)
+            result["attention_mask"] = _padded([torch.ones_like(row) for row in batch["input_ids"]], 0)
+        fills = {"input_ids": self.pad_token_id, "masked_input_ids": self.pad_token_id, "mlm_labels": IGNORED}
+        for name in fills.keys() & batch.keys():
+            result[name] = _padded(batch.pop(name), fills[name])
         return result | {name: torch.tensor(values, dtype=torch.long) for name, values in batch.items()}
 
 

@@ -19,15 +19,19 @@ class WordMasking:
     """How captions are masked.
 
     mask_id: the token that hides a piece of a word; replacements (R,): ids that a piece can be replaced by;
-    probability: the fraction of a caption's words that are chosen, at least one of them.
+    probability: the fraction of a caption's words that are chosen, at least one of them; share: the fraction of the
+    captions that are masked, the others stay whole.
     """
 
     mask_id: int
     replacements: np.ndarray
     probability: float = 0.15
+    share: float = 1.0
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerBase, probability: float = 0.15) -> WordMasking:
+    def of(
+        cls, tokenizer: PreTrainedTokenizerBase, probability: float = 0.15, share: float = 1.0
+    ) -> WordMasking:
         """Masking for a tokenizer; ValueError if it has no mask token."""
         if tokenizer.mask_token_id is None:
             raise ValueError(
@@ -37,7 +41,7 @@ class WordMasking:
         special = set(tokenizer.all_special_ids)
         vocabulary = tokenizer.get_vocab().items()
         words = sorted(i for text, i in vocabulary if i not in special and not text.startswith("[unused"))
-        return cls(tokenizer.mask_token_id, np.array(words), probability)
+        return cls(tokenizer.mask_token_id, np.array(words), probability, share)
 
     def __call__(
         self, input_ids: np.ndarray, word_ids: np.ndarray, rng: np.random.Generator
@@ -49,7 +53,7 @@ class WordMasking:
         """
         masked, labels = input_ids.copy(), np.full_like(input_ids, IGNORED)
         words = np.unique(word_ids[word_ids != NO_WORD])
-        if not len(words):
+        if not len(words) or (self.share < 1 and rng.random() >= self.share):
             return masked, labels
         count = max(1, round(self.probability * len(words)))
         for word, fate in zip(rng.choice(words, count, replace=False), rng.random(count), strict=True):

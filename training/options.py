@@ -103,6 +103,7 @@ class PretrainingOptions(TrainingOptions):
     projection_dim: int = option(768, "width of the space in which images and captions meet")
     mlm_weight: float = option(0.5, "λ of the masked-language loss")
     mask_probability: float = option(0.15, "fraction of a caption's words that are to be predicted")
+    mask_share: float = option(1.0, "fraction of the captions that have words masked; fewer take less time")
     text_learning_rate: float | None = option(None, "of the text encoder; by default learning_rate")
     frozen_text_layers: int = option(0, "lowest layers of the text encoder (and its embeddings) that stay")
     model: JsonFields = option(JsonFields(), "further fields of MamClipConfig, as JSON")
@@ -111,6 +112,7 @@ class PretrainingOptions(TrainingOptions):
         super().check()
         _check_image_size(self.image_size)
         _require(0 < self.mask_probability < 1, "mask_probability", self.mask_probability, "between 0 and 1")
+        _require(0 < self.mask_share <= 1, "mask_share", self.mask_share, "above 0, at most 1")
         parts = (self.validation_fraction, self.held_out_fraction)
         for name, value in zip(("validation_fraction", "held_out_fraction"), parts, strict=True):
             _require(0 < value < 0.5, name, value, "between 0 and 0.5")

@@ -113,7 +113,9 @@ def augmentation(options: TrainingOptions, *, flip: bool = False) -> Augmentatio
 
 def masking(options: PretrainingOptions, tokenizer: PreTrainedTokenizerBase) -> WordMasking | None:
     """The masking that the options describe; None where the masked-language loss is left out."""
-    return WordMasking.of(tokenizer, options.mask_probability) if options.mlm_weight > 0 else None
+    if options.mlm_weight == 0:
+        return None
+    return WordMasking.of(tokenizer, options.mask_probability, options.mask_share)
 
 
 @torch.inference_mode()

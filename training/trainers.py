@@ -163,8 +163,9 @@ class PretrainingTrainer(PartwiseTrainer):
         """(4,) float64: contrastive loss × pairs, pairs, masked-language loss × masked tokens, masked tokens."""
         with self.compute_loss_context_manager():
             output = model(**inputs)
-        pairs, words = len(inputs["input_ids"]), int((inputs["mlm_labels"] != IGNORED).sum())
-        mlm = 0.0 if output.mlm_loss is None else float(output.mlm_loss)
+        pairs, words, mlm = len(inputs["input_ids"]), 0, 0.0
+        if output.mlm_loss is not None:
+            words, mlm = int((inputs["mlm_labels"] != IGNORED).sum()), float(output.mlm_loss)
         return torch.tensor([float(output.contrastive_loss) * pairs, pairs, mlm * words, words]).double()
 
 
