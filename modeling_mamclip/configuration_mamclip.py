@@ -97,8 +97,7 @@ class MamClipVisionConfig(PreTrainedConfig):
     image_size: (height, width) that the model is meant for; convolutional encoders take other sizes as well.
     num_channels: channels of `pixel_values`; grey mammograms are repeated three times.
     pixel_mean, pixel_std: `pixel_values` (0 … 1) are shifted and divided by these before the first layer. 0 and 1,
-        as published, leave them as they are. A ConvNeXt that starts from random weights should get about 0.25 and
-        0.25: the LayerNorm behind its stem divides by the brightness, and without a shift density is lost at first.
+        as published, leave them as they are.
     """
 
     model_type = "mamclip_vision"

@@ -244,8 +244,7 @@ class MamClipForPreTraining(MamClipAlignedModel):
         mlm_labels (B, T): the right token at positions that count, -100 elsewhere. None: no masked-language
             loss.
         caption_ids (B,): pairs with one id share their caption and are not each other's negatives. The
-            negatives are
-            those of this batch alone: neither other processes nor accumulated batches add any.
+            negatives are those of this batch alone: neither other processes nor accumulated batches add any.
         """
         input_ids, mask = self._prepare_text(input_ids, attention_mask)
         token_states, text_features = self.text_model(input_ids, mask)

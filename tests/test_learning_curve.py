@@ -7,13 +7,11 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import datasets
-import numpy as np
 import pytest
 from PIL import Image
 from tiny_models import VISION, pretraining_model, processor
+from tiny_training import records
 
-from dataset_builders.records import RECORD_FEATURES
 from training.options import ClassificationOptions, LearningCurveOptions, option_words, parse_options
 
 SCRIPT = Path(__file__).resolve().parent.parent / "train_scripts" / "learning_curve.py"
@@ -31,32 +29,11 @@ CONFIG = {
 NAMES = [f"{encoder}-12-fold0-seed{seed}" for seed in (0, 1) for encoder in ("pretrained", "none")]
 
 
-def records(folder, patients=24):
-    """Two views of every patient, brighter with every class."""
-    rows = [(patient, side) for patient in range(patients) for side in "LR"]
-    table = {
-        "image": [image(patient % 5, place) for place, (patient, _) in enumerate(rows)],
-        "patient_id": [str(patient) for patient, _ in rows],
-        "exam_id": [str(patient) for patient, _ in rows],
-        "laterality": [side for _, side in rows],
-        "view": ["CC"] * len(rows),
-        "birads": [(0, 1, 2, 4, 5)[patient % 5] for patient, _ in rows],
-        "density": ["ABCD"[patient % 4] for patient, _ in rows],
-        "source": ["test"] * len(rows),
-    }
-    datasets.Dataset.from_dict(table, RECORD_FEATURES).save_to_disk(folder)
-
-
-def image(label, seed):
-    grey = np.random.default_rng(seed).integers(0, 55, (64, 48)) + 40 * label
-    return Image.fromarray(grey.astype(np.uint8))
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Records, a pretrained encoder and a configuration."""
     folder = tmp_path_factory.mktemp("learning_curve")
-    records(folder / "records")
+    records(folder / "records", patients=24)
     pretraining_model().save_pretrained(folder / "pretrained")
     processor().save_pretrained(folder / "pretrained")
     (folder / "config.yaml").write_text(json.dumps(CONFIG))

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny_models import VISION, WORDS, pretraining_model, random_weights
 from torch.nn import functional as F
 from transformers import (
@@ -93,6 +94,37 @@ def test_a_batch_without_a_masked_caption_has_an_mlm_loss_of_zero(batch):
     output.loss.backward()
     assert output.mlm_loss == 0 and output.loss == output.contrastive_loss
     assert all(p.grad is not None for p in model.mlm_head.parameters())
+
+
+def test_a_caption_can_be_the_mean_of_its_tokens(batch):
+    model = random_weights(MamClipModel(pretraining_model(text_pooling="mean").config), 5).eval()
+    given = batch["input_ids"], batch["attention_mask"]
+    features = model.get_text_features(*given)
+    kept = [states[mask.bool()] for states, mask in zip(features.last_hidden_state, given[1], strict=True)]
+    by_hand = model.text_model.projection(torch.stack([states.mean(dim=0) for states in kept]))
+    torch.testing.assert_close(features.pooler_output, by_hand)
+    wider = [F.pad(tensor, (0, 5)) for tensor in given]
+    torch.testing.assert_close(model.get_text_features(*wider).pooler_output, by_hand)
+
+
+def test_random_weights_follow_the_number_of_inputs_and_given_ones_are_kept(tmp_path):
+    torch.manual_seed(0)
+    vision = {**VISION, "model_args": {"depths": [1, 1, 1, 1], "dims": [64, 64, 64, 64]}}
+    model = new_classifier(None, vision_config=vision, projection_dim=12)
+    layers = [m for m in model.encoder.trunk.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
+    for layer in layers:
+        expected = (2 / layer.weight[0].numel()) ** 0.5
+        assert abs(layer.weight.std().item() / expected - 1) < 0.1, layer
+    again = new_classifier(
+        None, vision_config=vision, projection_dim=12, vision_weights=encoder_file(model, tmp_path)
+    )
+    torch.testing.assert_close(again.encoder.trunk.state_dict(), model.encoder.trunk.state_dict())
+
+
+def encoder_file(model, folder):
+    """The trunk alone, under timm's names, as a user would have it."""
+    save_file(dict(model.encoder.trunk.state_dict()), folder / "trunk.safetensors")
+    return folder / "trunk.safetensors"
 
 
 def test_mlm_sees_the_image(batch):

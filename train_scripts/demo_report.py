@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from evaluation.pictures import contact_strip, crop_picture
 from evaluation.report import Reading, summary_sentences, write_report
 from processing import find_breast, read_dicom, to_uint8
 from training.cli import ScriptParser, run_script
+from training.runs import write_whole
 
 NEAREST = 3
 BATCH = 32  # captions
@@ -98,9 +98,7 @@ def write_picture(path: Path, pairs: Dataset) -> None:
     rows = [pairs[first[case]] for case in chosen]
     png = contact_strip([row["image"] for row in rows], [row["caption"] for row in rows], STRIP_TITLE)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(png)
-    part.replace(path)
+    write_whole(path, png)
     print(f"{path}: {len(rows)} pairs, {len(png) / 1000:.0f} kB")
 
 

@@ -41,7 +41,7 @@ from training.classification import classifier_model, classifier_processor
 from training.cli import run_script
 from training.data import RECORD_COLUMNS, load_table
 from training.options import ClassificationOptions, LearningCurveOptions, option_words, parse_options
-from training.runs import RESULTS, open_run, write_json
+from training.runs import RESULTS, open_run, write_json, write_whole
 
 NEEDS = """A learning curve needs labelled images, encoders to compare (folders, or none), and a folder for its result:
 
@@ -200,13 +200,6 @@ def write(output: Path, results: dict[str, Any], tables: Sequence[str]) -> None:
         write_whole(output / name, learning_curve(curve(results["runs"], score), metric))
     write_whole(output / "table.md", "\n".join([*tables, *results["verdict"], ""]).encode())
     write_json(output / RESULTS, results)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write the file whole or not at all."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(content)
-    beside.replace(path)
 
 
 if __name__ == "__main__":

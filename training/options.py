@@ -63,10 +63,8 @@ class TrainingOptions:
     gradient_checkpointing: bool = option(False, "recompute activations: less memory, a third more time")
     patience: int = option(0, "stop after so many epochs without a better validation score; 0: never")
     workers: int = option(4, "processes that load and augment images")
-    pixel_mean: float = option(
-        0.0, "a new vision encoder subtracts it from its pixels (0 to 1); 0.25 suits random weights"
-    )
-    pixel_std: float = option(1.0, "and divides by this; 0.25 suits random weights, 1 is as published")
+    pixel_mean: float = option(0.0, "a new vision encoder subtracts it from its pixels (0 to 1)")
+    pixel_std: float = option(1.0, "and divides by this; 0 and 1 are as published")
     rotation: float = option(5.0, "augmentation: rotate by up to so many degrees, either way")
     scale: float = option(0.1, "augmentation: enlarge or shrink by up to this fraction")
     shift: float = option(0.03, "augmentation: shift by up to this fraction of the image")

@@ -99,6 +99,11 @@ def finish_run(options: TrainingOptions, save: Any, results: Mapping[str, Any]) 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write the file whole or not at all."""
+    write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write the file whole or not at all: beside it, then into its place."""
     beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.write_bytes(content)
     beside.replace(path)
