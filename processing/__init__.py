@@ -5,8 +5,9 @@ from transformers import AutoImageProcessor
 from .breast_crop import BreastBox, find_breast
 from .dicom import Mammogram, MammogramError, read_dicom
 from .image_files import grey_array, read_image, to_uint8
-from .image_processing_mamclip import MamClipImageProcessor
+from .image_processing_mamclip import MamClipBatch, MamClipImageProcessor
 from .pipeline_mamclip import MamClipImageClassificationPipeline, MamClipZeroShotImageClassificationPipeline
+from .placement_mamclip import Placement
 from .processing_mamclip import MamClipProcessor
 
 # The Auto class finds an image processor by its name; the key, a configuration elsewhere, is only what it hangs on.
@@ -16,12 +17,14 @@ AutoImageProcessor.register(
 
 __all__ = [
     "BreastBox",
+    "MamClipBatch",
     "MamClipImageClassificationPipeline",
     "MamClipImageProcessor",
     "MamClipProcessor",
     "MamClipZeroShotImageClassificationPipeline",
     "Mammogram",
     "MammogramError",
+    "Placement",
     "find_breast",
     "grey_array",
     "read_dicom",

@@ -8,9 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_models
 import torch
 from dicom_files import as_bytes, mammogram
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torchvision.transforms.v2.functional import normalize
 from transformers import AutoImageProcessor
 
 from processing import MamClipImageProcessor, MammogramError, find_breast, read_image, to_uint8
@@ -204,12 +210,149 @@ def test_the_published_mode_neither_crops_nor_averages_unless_asked_to(tmp_path)
     [
         ({"size": {"shortest_edge": 5}}, "'height'"),
         ({"size": {"height": 0, "width": 4}}, "positive"),
-        ({"scaling": "imagenet"}, "expected one of min_max, none"),
+        ({"scaling": "zscore"}, "scaling is 'zscore'; expected one of min_max, imagenet, none"),
+        ({"fit": "cover"}, "fit is 'cover'; expected one of stretch, pad"),
     ],
 )
 def test_wrong_options_are_refused(options, said):
     with pytest.raises(ValueError, match=said):
         MamClipImageProcessor(**options)
+
+
+def test_misspelt_options_are_refused_at_once_and_in_a_call():
+    with pytest.raises(TypeError, match="no option do_resize; it has size, do_crop"):
+        MamClipImageProcessor(do_resize=False)
+    with pytest.raises(TypeError, match="no option antialais"):
+        MamClipImageProcessor(size=SMALL)(breast()[0], antialais=True)
+    with pytest.raises(ValueError, match="expected one of stretch, pad"):
+        MamClipImageProcessor(size=SMALL)(breast()[0], fit="squeeze")
+
+
+def test_imagenets_scaling_follows_min_max():
+    pixels, _ = breast()
+    plain = MamClipImageProcessor(size=SMALL)(pixels, return_tensors="pt")["pixel_values"]
+    values = MamClipImageProcessor(size=SMALL, scaling="imagenet")(pixels, return_tensors="pt")[
+        "pixel_values"
+    ]
+    mean, std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+    torch.testing.assert_close(values, normalize(plain, mean, std))
+
+
+def test_padding_keeps_the_breasts_proportions():
+    tall, wide = np.full((90, 30), 200, np.uint8), np.full((30, 90), 200, np.uint8)
+    tall[:45], wide[:15] = 100, 100  # not blank
+    processor = MamClipImageProcessor(size=SMALL, do_crop=False, fit="pad", scaling="none")
+    batch = processor([tall, wide], return_tensors="pt")
+    assert [placement.window for placement in batch.placements] == [(0, 0, 21, 64), (0, 24, 48, 40)]
+    for image, values, placement in zip((tall, wide), batch["pixel_values"], batch.placements, strict=True):
+        x0, y0, x1, y1 = placement.window
+        alone = processor(
+            image, size={"height": y1 - y0, "width": x1 - x0}, fit="stretch", return_tensors="pt"
+        )
+        torch.testing.assert_close(values[:, y0:y1, x0:x1], alone["pixel_values"][0])
+        outside = torch.ones(64, 48, dtype=torch.bool)
+        outside[y0:y1, x0:x1] = False
+        assert (values[:, outside] - 100 / 255).abs().max() < 1e-6
+
+
+def test_padding_leaves_the_chest_wall_at_its_border():
+    pixels, _ = breast(400, 150)
+    processor = MamClipImageProcessor(size=SMALL, fit="pad")
+    batch = processor([pixels, pixels[:, ::-1]], return_tensors="pt")
+    torch.testing.assert_close(batch["pixel_values"][0], batch["pixel_values"][1].flip(-1), atol=0.02, rtol=0)
+    assert (batch["pixel_values"][0, 0, :, :3].amax(0) > 0.5).all()
+    assert (batch["pixel_values"][1, 0, :, -3:].amax(0) > 0.5).all()
+    oriented = processor(pixels[:, ::-1], orient=True, return_tensors="pt")
+    assert oriented.placements[0].window[0] == 0 and oriented.placements[0].flipped
+
+
+def test_orientation_puts_the_chest_wall_on_the_left_and_says_so():
+    pixels, _ = breast()
+    processor = MamClipImageProcessor(size=SMALL, orient=True)
+    batch = processor([pixels, pixels[:, ::-1]], return_tensors="pt")
+    assert [placement.flipped for placement in batch.placements] == [False, True]
+    torch.testing.assert_close(batch["pixel_values"][0], batch["pixel_values"][1], atol=0.02, rtol=0)
+    plain = MamClipImageProcessor(size=SMALL)(pixels[:, ::-1], return_tensors="pt")
+    torch.testing.assert_close(plain["pixel_values"].flip(-1), batch["pixel_values"][1:], atol=1e-6, rtol=0)
+
+
+def test_labels_beside_the_breast_go_and_the_breast_stays():
+    pixels, _ = breast()
+    labelled = pixels.copy()
+    labelled[20:50, 110:140] = 65535
+    processor = MamClipImageProcessor(size=SMALL, do_crop=False)
+    clean = processor(pixels, return_tensors="pt")["pixel_values"]
+    kept = processor(labelled, return_tensors="pt")["pixel_values"]
+    removed = processor(labelled, remove_labels=True, return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(removed, clean, atol=0.02, rtol=0)
+    assert (kept - clean).abs().max() > 0.5
+    untouched = processor(pixels, remove_labels=True, return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(untouched, clean, atol=0.02, rtol=0)
+
+
+def test_a_batch_of_mixed_sizes_and_types_is_that_of_its_images():
+    images = [
+        breast()[0],
+        breast(90, 70, np.uint8, 255)[0],
+        torch.from_numpy(breast(120, 80, np.float32, 1.0)[0]),
+    ]
+    images.append(Image.fromarray(breast(300, 150)[0]))
+    processor = MamClipImageProcessor(size=SMALL)
+    batch = processor(images, return_tensors="pt")
+    for image, values, box in zip(images, batch["pixel_values"], batch.crop_boxes, strict=True):
+        alone = processor(image, return_tensors="pt")
+        torch.testing.assert_close(alone["pixel_values"][0], values)
+        assert alone.crop_boxes == [box]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("as_form", [np.asarray, torch.from_numpy])
+def test_values_that_are_no_numbers_are_refused(value, as_form):
+    pixels = breast(dtype=np.float32, top=1.0)[0]
+    pixels[3, 4] = value
+    with pytest.raises(MammogramError, match="NaN or infinite"):
+        MamClipImageProcessor(size=SMALL)(as_form(pixels))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    image=arrays(
+        st.sampled_from([np.uint8, np.uint16, np.int16, np.float32, np.dtype(">u2")]),
+        st.tuples(st.integers(1, 40), st.integers(1, 40)),
+        elements=st.integers(0, 100),
+    ),
+    options=st.fixed_dictionaries(
+        {
+            "do_crop": st.booleans(),
+            "orient": st.booleans(),
+            "remove_labels": st.booleans(),
+            "fit": st.sampled_from(["stretch", "pad"]),
+            "antialias": st.booleans(),
+            "published": st.booleans(),
+        }
+    ),
+)
+def test_any_image_with_any_options_gives_numbers_from_0_to_1(image, options):
+    values = MamClipImageProcessor(size=SMALL, **options)(image, return_tensors="pt")["pixel_values"]
+    assert values.shape == (1, 3, 64, 48) and values.dtype == torch.float32
+    assert torch.isfinite(values).all() and values.min() >= 0 and values.max() <= 1
+
+
+def test_every_option_comes_back_from_a_folder(tmp_path):
+    changed = {"do_crop": False, "remove_labels": True, "orient": True, "fit": "pad", "antialias": False}
+    MamClipImageProcessor(size=SMALL, scaling="imagenet", **changed).save_pretrained(tmp_path)
+    again = AutoImageProcessor.from_pretrained(tmp_path)
+    assert {name: getattr(again, name) for name in changed} == changed
+    assert (again.size, again.scaling, again.published) == (SMALL, "imagenet", False)
+
+
+def test_the_whole_processor_takes_the_image_processors_options():
+    pixels, _ = breast()
+    whole, images = tiny_models.processor(), MamClipImageProcessor(size=SMALL)
+    inputs = whole(images=pixels, text=["left breast"], do_crop=False, return_tensors="pt")
+    expected = images(pixels, do_crop=False, return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(inputs["pixel_values"], expected)
+    assert inputs["input_ids"].shape[0] == 1
 
 
 def test_what_is_no_image_is_refused(tmp_path):
@@ -218,6 +361,8 @@ def test_what_is_no_image_is_refused(tmp_path):
         read_image(tmp_path / "notes.txt")
     with pytest.raises(MammogramError, match="no grey image"):
         MamClipImageProcessor(size=SMALL)(np.zeros((2, 3, 4, 5, 6)))
+    with pytest.raises(MammogramError, match="type bool"):
+        MamClipImageProcessor(size=SMALL)(np.ones((4, 5), bool))
     with pytest.raises(FileNotFoundError, match="does not exist"):
         read_image(tmp_path / "nowhere.png")
 
