@@ -5,6 +5,7 @@ from typing import TypedDict
 
 import numpy as np
 import torch
+from huggingface_hub.dataclasses import validate_typed_dict
 from torch.nn import functional as F
 from transformers import BatchFeature
 from transformers.image_processing_backends import TorchvisionBackend
@@ -84,6 +85,7 @@ class MamClipImageProcessor(TorchvisionBackend):
         unknown = sorted(set(kwargs) - set(MamClipImagesKwargs.__annotations__) - _SAVED)
         if unknown:
             raise TypeError(f"MamClipImageProcessor has no option {', '.join(unknown)}; it has {_NAMES}.")
+        validate_typed_dict(MamClipImagesKwargs, {name: kwargs[name] for name in set(kwargs) - _SAVED})
         for name, value in (PUBLISHED if kwargs.get("published") else DEFAULTS).items():
             kwargs[name] = value if kwargs.get(name) is None else kwargs[name]
         super().__init__(**kwargs)

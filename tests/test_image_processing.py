@@ -11,6 +11,7 @@ import pytest
 import tiny_models
 import torch
 from dicom_files import as_bytes, mammogram
+from huggingface_hub.errors import StrictDataclassFieldValidationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -210,12 +211,14 @@ def test_the_published_mode_neither_crops_nor_averages_unless_asked_to(tmp_path)
     [
         ({"size": {"shortest_edge": 5}}, "'height'"),
         ({"size": {"height": 0, "width": 4}}, "positive"),
+        ({"size": {"height": "64", "width": 48}}, "size"),
+        ({"do_crop": "yes"}, "expected bool"),
         ({"scaling": "zscore"}, "scaling is 'zscore'; expected one of min_max, imagenet, none"),
         ({"fit": "cover"}, "fit is 'cover'; expected one of stretch, pad"),
     ],
 )
 def test_wrong_options_are_refused(options, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises((ValueError, StrictDataclassFieldValidationError), match=said):
         MamClipImageProcessor(**options)
 
 
