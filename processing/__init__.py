@@ -1,6 +1,6 @@
 """Pixels on their way to the model: DICOM, breast crop, image processor, pipeline. Flat, so that they travel."""
 
-from transformers import AutoImageProcessor
+from transformers import AutoImageProcessor, AutoProcessor
 
 from .breast_crop import BreastBox, find_breast
 from .dicom import Mammogram, MammogramError, read_dicom
@@ -10,10 +10,11 @@ from .pipeline_mamclip import MamClipImageClassificationPipeline, MamClipZeroSho
 from .placement_mamclip import Placement
 from .processing_mamclip import MamClipProcessor
 
-# The Auto class finds an image processor by its name; the key, a configuration elsewhere, is only what it hangs on.
+# The Auto classes find a processor by its name; the key, a configuration elsewhere, is only what it hangs on.
 AutoImageProcessor.register(
     MamClipImageProcessor, image_processor_classes={"torchvision": MamClipImageProcessor}, exist_ok=True
 )
+AutoProcessor.register(MamClipProcessor, MamClipProcessor, exist_ok=True)
 
 __all__ = [
     "BreastBox",

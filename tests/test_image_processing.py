@@ -18,9 +18,16 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torchvision.transforms.v2.functional import normalize
-from transformers import AutoImageProcessor
+from transformers import AutoImageProcessor, AutoProcessor
 
-from processing import MamClipImageProcessor, MammogramError, find_breast, read_image, to_uint8
+from processing import (
+    MamClipImageProcessor,
+    MamClipProcessor,
+    MammogramError,
+    find_breast,
+    read_image,
+    to_uint8,
+)
 from processing.breast_crop import largest_component
 
 SMALL = {"height": 64, "width": 48}
@@ -347,6 +354,13 @@ def test_every_option_comes_back_from_a_folder(tmp_path):
     again = AutoImageProcessor.from_pretrained(tmp_path)
     assert {name: getattr(again, name) for name in changed} == changed
     assert (again.size, again.scaling, again.published) == (SMALL, "imagenet", False)
+
+
+def test_the_whole_processor_comes_back_from_a_folder_without_code(tmp_path):
+    tiny_models.processor().save_pretrained(tmp_path)  # as pretrain.py writes it
+    again = AutoProcessor.from_pretrained(tmp_path)
+    assert type(again) is MamClipProcessor
+    assert again.image_processor.to_dict() == tiny_models.processor().image_processor.to_dict()
 
 
 def test_the_whole_processor_takes_the_image_processors_options():
