@@ -15,6 +15,7 @@ import timm
 from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
+from transformers.activations import ACT2FN
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 # The five classes of the paper: BI-RADS 6 is merged into 5 and BI-RADS 3 left out (section 4).
@@ -226,6 +227,12 @@ class MamClipConfig(PreTrainedConfig):
             raise ValueError(
                 f"fusion_heads is {self.fusion_heads}, which does not divide the text width {width}."
             )
+
+    def validate_text_activation(self):
+        name = getattr(self.text_config, "hidden_act", None)
+        if isinstance(name, str) and name not in ACT2FN:
+            nearest = get_close_matches(name, ACT2FN, n=1, cutoff=0.0)[0]
+            raise ValueError(f"text_config has the unknown hidden_act {name!r}; did you mean {nearest!r}?")
 
     def validate_context_length(self):
         positions = getattr(self.text_config, "max_position_embeddings", None)

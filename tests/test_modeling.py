@@ -387,6 +387,7 @@ def test_the_defaults_are_the_papers():
         ({"vision_config": {"pixel_std": 0}}, "pixel_std is 0"),
         ({"vision_config": {"model_args": {"num_classes": 5}}}, "num_classes"),
         ({"text_config": {"model_type": "nobert"}}, "nobert"),
+        ({"text_config": {"hidden_act": "gelo"}}, "did you mean 'gelu'"),
         ({"context_length": 1000}, "512 positions"),
         ({"fusion_heads": 7}, "does not divide"),
         ({"mlm_weight": -1}, "mlm_weight"),
