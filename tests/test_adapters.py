@@ -49,7 +49,7 @@ PRETRAIN, CLASSIFY = "pretrain.py", "classify.py"
 # Layer scales of 1: with timm's 1e-6, whatever the blocks do would go unseen.
 PLAIN = {**VISION["model_args"], "ls_init_value": 1.0}
 NORMS = {**PLAIN, "norm_layer": "batchnorm2d", "conv_mlp": True}
-ADAPTERS = {"lora_rank": 2, "lora_alpha": 4, "lora_dropout": 0.1, "learning_rate": 1e-2, "epochs": 3}
+ADAPTERS = {"lora_rank": 2, "lora_alpha": 4, "lora_dropout": 0.1, "learning_rate": 1e-2, "epochs": 2}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -204,12 +204,14 @@ def test_an_adapted_encoder_changes_in_its_matrices_alone_and_all_else_as_ever(
 ):
     """Also statistics of batch norms, which are no parameters, stay with the encoder that they belong to."""
     command = COMMANDS[script]
-    model = before_training(script, monkeypatch, *command(place, tmp_path / "first", trunk, lora=lora)).model
+    model = before_training(
+        script, monkeypatch, *command(place, tmp_path / "first", trunk, lora=lora, epochs=1)
+    ).model
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
     assert trained == {n for n, _ in model.named_parameters() if ".lora_" in n or tower(n) not in lora}
     before = {n.replace(".base_layer", ""): t for n, t in model.state_dict().items() if ".lora_" not in n}
 
-    finished(script, command(place, tmp_path / "second", trunk, lora=lora))
+    finished(script, command(place, tmp_path / "second", trunk, lora=lora, epochs=1))
     after = weights(tmp_path / "second")
     assert after.keys() == before.keys()
     for name, tensor in after.items():
@@ -417,7 +419,7 @@ def test_merged_models_make_a_release(opened, pretrained, classified, inputs):
 def test_an_interrupted_pretraining_ends_as_an_uninterrupted_one(place, pretrained, tmp_path, monkeypatch):
     command = pretraining(place, tmp_path / "run", lora=["text", "vision"])
     with monkeypatch.context() as patch:
-        interrupt_at(patch, 2)
+        interrupt_at(patch, 1)
         assert run(PRETRAIN, patch, *command) == 130
     assert run(PRETRAIN, monkeypatch, *command) == 0
     assert_same_run(tmp_path / "run", pretrained)
@@ -445,7 +447,9 @@ def test_gradient_checkpointing_changes_no_result(place, pretrained, tmp_path):
 
 def test_the_best_checkpoint_is_what_is_merged(place, tmp_path):
     """With so large a step, the best epoch is not the last one."""
-    command = pretraining(place, tmp_path / "run", lora=["text"], learning_rate=0.3, keep_checkpoints=True)
+    command = pretraining(
+        place, tmp_path / "run", lora=["text"], learning_rate=0.3, epochs=3, keep_checkpoints=True
+    )
     finished(PRETRAIN, command)
     found = results(tmp_path / "run")
     losses = [row["eval_loss"] for row in found["history"]]
