@@ -9,18 +9,28 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from sklearn.utils.class_weight import compute_class_weight
-from tiny_training import SCRIPTS, SMALL, SMALL_PAIRS, pairs, records, run, text_encoder, words
+from tiny_training import (
+    SCRIPTS,
+    SMALL,
+    SMALL_PAIRS,
+    before_training,
+    interrupt_at,
+    pairs,
+    records,
+    run,
+    text_encoder,
+    words,
+)
 from transformers import AutoImageProcessor
 
 from dataset_builders.birads import FIVE_CLASSES, FIVE_NAMES
 from evaluation.metrics import birads_metrics
 from modeling_mamclip import MamClipForImageClassification, MamClipForPreTraining
 from processing import MamClipProcessor
-from training.callbacks import SetEpoch
 from training.classification import balanced_weights
 from training.data import RECORD_COLUMNS, load_table
 from training.masking import IGNORED
-from training.trainers import PartwiseTrainer, weighted_cross_entropy
+from training.trainers import weighted_cross_entropy
 
 CLASSIFY = "classify.py"
 PRETRAIN = "pretrain.py"
@@ -114,34 +124,6 @@ def same_weights(first, second):
 
 def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def interrupt_at(monkeypatch, epoch):
-    """End the process, as it were, when this epoch's checkpoint has been written."""
-
-    def on_save(self, args, state, control, **kwargs):
-        if round(state.epoch) == epoch:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(SetEpoch, "on_save", on_save)
-
-
-class Started(Exception):
-    """Training was about to begin."""
-
-
-def before_training(script, monkeypatch, *arguments):
-    """The trainer of a script, just before it trains."""
-    found = []
-
-    def train(self, **kwargs):
-        found.append(self)
-        raise Started
-
-    with monkeypatch.context() as patch, pytest.raises(Started):
-        patch.setattr(PartwiseTrainer, "train", train)
-        run(script, patch, *arguments)
-    return found[0]
 
 
 # Results

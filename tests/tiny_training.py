@@ -7,10 +7,14 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from tiny_models import VISION
 from transformers import BertConfig, BertModel, BertTokenizerFast
+
+from training.callbacks import SetEpoch
+from training.trainers import PartwiseTrainer
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "train_scripts"
 WORDS = (
@@ -129,3 +133,31 @@ def run(script: str, monkeypatch, *arguments: str) -> int:
     except SystemExit as stop:
         return stop.code or 0
     return 0
+
+
+def interrupt_at(monkeypatch, epoch):
+    """End the process, as it were, when this epoch's checkpoint has been written."""
+
+    def on_save(self, args, state, control, **kwargs):
+        if round(state.epoch) == epoch:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(SetEpoch, "on_save", on_save)
+
+
+class Started(Exception):
+    """Training was about to begin."""
+
+
+def before_training(script, monkeypatch, *arguments):
+    """The trainer of a script, just before it trains."""
+    found = []
+
+    def train(self, **kwargs):
+        found.append(self)
+        raise Started
+
+    with monkeypatch.context() as patch, pytest.raises(Started):
+        patch.setattr(PartwiseTrainer, "train", train)
+        run(script, patch, *arguments)
+    return found[0]

@@ -5,7 +5,8 @@
 
 Patients are dealt into folds; one fold is tested, a part of the others chooses the checkpoint by its macro-F1, and
 --train-samples of the rest are learned from. The same seed gives the same patients to every encoder. OUTPUT holds
-the best model, its image processor, predictions.csv of the tested fold and results.json.
+the best model, its image processor, predictions.csv of the tested fold and results.json; with --lora vision, the
+adapters are merged into that model, and OUTPUT/adapter holds them by themselves, for peft.
 """
 
 import csv
@@ -23,6 +24,7 @@ from transformers import EvalPrediction, set_seed
 from dataset_builders.birads import FIVE_CLASSES, FIVE_NAMES, UNKNOWN, density_index, five_class_index
 from dataset_builders.folds import nested_subset, patient_folds, split_groups
 from evaluation.metrics import birads_metrics, density_metrics
+from training.adapters import lora_facts
 from training.callbacks import EpochLine, SetEpoch, epoch_history
 from training.classification import (
     balanced_weights,
@@ -33,7 +35,7 @@ from training.classification import (
 from training.cli import run_script
 from training.data import RECORD_COLUMNS, Collator, LabelledExamples, load_table, resized
 from training.options import ClassificationOptions, parse_options
-from training.pretraining import augmentation
+from training.pretraining import augmentation, save_pretrained
 from training.runs import finish_run, last_checkpoint, open_run, start_run
 from training.trainers import ClassificationTrainer, best_epoch, training_arguments
 
@@ -95,11 +97,12 @@ def main() -> None:
             **scores,
             **run_facts(options, split),
             **best_epoch(trainer.state),
+            **lora_facts(trainer.model, options),
             "history": epoch_history(trainer.state.log_history),
             "seconds": round(time.monotonic() - began, 1),
         }
         predictions = prediction_rows(table.select(split.test), logits, density_logits)
-        finish_run(options, partial(save, trainer.model, processor, predictions), results)
+        finish_run(options, partial(save, trainer.model, processor, predictions, options), results)
         print_scores(results)
 
 
@@ -235,9 +238,8 @@ def prediction_rows(table: datasets.Dataset, logits: np.ndarray, density_logits:
     return rows
 
 
-def save(model, processor, predictions: list[dict], folder: Path) -> None:
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+def save(model, processor, predictions: list[dict], options: ClassificationOptions, folder: Path) -> None:
+    save_pretrained(folder, model, processor, options)
     with Path(folder, "predictions.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(predictions[0]))
         writer.writeheader()

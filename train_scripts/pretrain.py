@@ -4,19 +4,22 @@
 
 Every option can be a field of the YAML file. Pairs are split by whole cases: a part chooses the checkpoint by its
 loss, another measures retrieval at the end. A run that was interrupted goes on from its last epoch when it is
-started again with the same options. OUTPUT holds the best model, its processor and results.json.
+started again with the same options. OUTPUT holds the best model, its processor and results.json; with --lora, the
+adapters are merged into that model, and OUTPUT/adapter holds them by themselves, for peft.
 """
 
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from transformers import set_seed
 
 from dataset_builders.folds import split_groups
 from evaluation.retrieval import retrieval_metrics
+from training.adapters import lora_facts
 from training.callbacks import EpochLine, SetEpoch, epoch_history
 from training.cli import run_script
 from training.data import PAIR_COLUMNS, Collator, PairExamples, load_table
@@ -86,12 +89,14 @@ def main() -> None:
             "history": epoch_history(trainer.state.log_history),
             "retrieval": retrieval,
             **best_epoch(trainer.state),
+            **lora_facts(trainer.model, options),
             "n_train": len(train),
             "n_validation": len(validation),
             "n_held_out": len(held_out),
             "seconds": round(time.monotonic() - began, 1),
         }
-        finish_run(options, lambda folder: save_pretrained(folder, trainer.model, processor), results)
+        save = partial(save_pretrained, model=trainer.model, processor=processor, options=options)
+        finish_run(options, save, results)
         print_retrieval(retrieval)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from modeling_mamclip import MamClipForImageClassification
 from processing import MamClipImageProcessor
 
+from .adapters import add_adapters
 from .data import Images, LabelledExamples
 from .initialization import new_classifier
 from .masking import IGNORED
@@ -54,6 +55,7 @@ def classifier_model(
         vision_config=vision,
         classifier_dropout=options.dropout,
     )
+    add_adapters(model, options)
     model.encoder.to(memory_format=torch.channels_last)
     return model
 

@@ -241,13 +241,14 @@ def _config_from(source: str | Path, changes: dict[str, Any]) -> MamClipConfig:
 
 
 def _note_origin(config: MamClipConfig, **weights: str | Path | None) -> None:
-    """Record in the provenance which weights a model started from: names, not places on a disk."""
-    names = {
-        key: Path(value).name if Path(value).exists() else str(value)
-        for key, value in weights.items()
-        if value
-    }
+    """Record in the provenance which weights a model started from."""
+    names = {key: name_of(value) for key, value in weights.items() if value}
     config.provenance = {**config.provenance, **names}
+
+
+def name_of(weights: str | Path) -> str:
+    """What to call weights where others read it: a name, not a place on a disk."""
+    return Path(weights).name if Path(weights).exists() else str(weights)
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from argparse import Action, ArgumentDefaultsHelpFormatter, RawDescriptionHelpFo
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -22,6 +23,10 @@ from transformers import HfArgumentParser
 from .cli import ScriptParser
 
 BIOMEDBERT = "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext"
+RANDOM_TOWER = (
+    "lora keeps the vision encoder's weights as they are, and vision_weights is none, so they would stay random; "
+    "give pretrained ones, or leave vision out of lora."
+)
 
 
 class JsonFields(dict):
@@ -46,6 +51,8 @@ def option(default: Any, text: str) -> Any:
 class TrainingOptions:
     """What pretraining and classification share."""
 
+    towers = ("text", "vision")  # that adapters can be put on
+
     output: str | None = option(None, "folder for the model, its processor and results.json")
     config: str | None = option(None, "YAML file of these options; the command line wins over it")
     seed: int = option(0, "of the split, the weights, the order, the masking and the augmentation")
@@ -63,6 +70,13 @@ class TrainingOptions:
     gradient_checkpointing: bool = option(False, "recompute activations: less memory, a third more time")
     patience: int = option(0, "stop after so many epochs without a better validation score; 0: never")
     workers: int = option(4, "processes that load and augment images")
+    lora: list[str] = option(
+        [],
+        "encoders that keep their weights and learn low-rank adapters: text, vision (classification: vision)",
+    )
+    lora_rank: int = option(8, "of the adapters: columns of the two thin matrices beside each weight matrix")
+    lora_alpha: int = option(16, "the adapters' output is multiplied by lora_alpha / lora_rank")
+    lora_dropout: float = option(0.0, "of the adapters' inputs")
     pixel_mean: float = option(0.0, "a new vision encoder subtracts it from its pixels (0 to 1)")
     pixel_std: float = option(1.0, "and divides by this; 0 and 1 are as published")
     rotation: float = option(5.0, "augmentation: rotate by up to so many degrees, either way")
@@ -74,15 +88,27 @@ class TrainingOptions:
     keep_checkpoints: bool = option(False, "keep OUTPUT/checkpoints when training has ended")
     trainer: JsonFields = option(JsonFields(), "further fields of transformers' TrainingArguments, as JSON")
 
+    def __post_init__(self):
+        if self.lora in (["none"], ["null"]):  # so that --lora none undoes what a file says
+            self.lora = []
+
     def check(self) -> None:
         """Raise ValueError for a value that no training can have."""
-        for name in ("epochs", "batch_size", "accumulation"):
+        for name in ("epochs", "batch_size", "accumulation", "lora_rank", "lora_alpha"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         for name in ("patience", "workers", "seed", "rotation", "weight_decay"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
-        for name in ("scale", "shift", "brightness", "gamma", "warmup"):
+        for name in ("scale", "shift", "brightness", "gamma", "warmup", "lora_dropout"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "a fraction from 0 to below 1")
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "a number above 0")
+        self._check_lora()
+
+    def _check_lora(self) -> None:
+        right = set(self.lora) <= set(self.towers) and len(set(self.lora)) == len(self.lora)
+        expected = f"{' or '.join(self.towers)}, each at most once, or none"
+        _require(right, "lora", " ".join(self.lora), expected)
+        if self.lora and find_spec("peft") is None:  # which looks for it without importing it
+            raise ValueError("lora needs the package peft, which is not installed; pip install peft.")
 
 
 @dataclass
@@ -115,11 +141,19 @@ class PretrainingOptions(TrainingOptions):
         for name, value in zip(("validation_fraction", "held_out_fraction"), parts, strict=True):
             _require(0 < value < 0.5, name, value, "between 0 and 0.5")
         _require(self.frozen_text_layers >= 0, "frozen_text_layers", self.frozen_text_layers, "0 or more")
+        if "text" in self.lora and self.frozen_text_layers:
+            raise ValueError(
+                "lora text keeps the weights of all text layers as they are; leave out frozen_text_layers."
+            )
+        if "vision" in self.lora and self.vision_weights is None:
+            raise ValueError(RANDOM_TOWER)
 
 
 @dataclass
 class ClassificationOptions(TrainingOptions):
     """BI-RADS and density classification on labelled images."""
+
+    towers = ("vision",)
 
     data: str | None = option(None, "folder of labelled images, as build_dataset.py writes it")
     encoder: str | None = option(
@@ -155,6 +189,12 @@ class ClassificationOptions(TrainingOptions):
         _require(0 <= self.fold < self.folds, "fold", self.fold, f"from 0 to {self.folds - 1}")
         fraction = self.validation_fraction
         _require(0 < fraction < 0.9, "validation_fraction", fraction, "between 0 and 0.9")
+        if self.lora and self.linear_probe:
+            raise ValueError(
+                "linear_probe trains the heads alone, and lora the encoder too; choose one of them."
+            )
+        if self.lora and self.encoder is None and self.vision_weights is None:
+            raise ValueError(RANDOM_TOWER)
 
 
 @dataclass
@@ -185,6 +225,8 @@ class LearningCurveOptions(ClassificationOptions):
         for name in ("encoders", "train_samples", "test_folds", "seeds"):
             given = getattr(self, name) or []
             _require(len(set(given)) == len(given), name, given, "each value once")
+        for run in self.runs():
+            run.check()
 
     def runs(self) -> list[ClassificationOptions]:
         """The options of all runs, but for their output; what is compared comes one after the other."""

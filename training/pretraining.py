@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from modeling_mamclip import MamClipForPreTraining
 from processing import MamClipImageProcessor, MamClipProcessor
 
+from .adapters import ADAPTER, add_adapters, merge_adapters, write_adapter
 from .augmentation import Augmentation
 from .data import Collator, Images, PairExamples, number_captions, resized
 from .initialization import new_pretraining_model
@@ -60,6 +61,7 @@ def new_model(options: PretrainingOptions) -> MamClipForPreTraining:
         **options.model,
     )
     freeze_text_layers(model, options.frozen_text_layers)
+    add_adapters(model, options)
     model.vision_model.to(memory_format=torch.channels_last)
     return model
 
@@ -136,7 +138,10 @@ def embed_pairs(
     return torch.cat(images), torch.cat(texts), numbers
 
 
-def save_pretrained(folder: Path, model, processor) -> None:
-    """Model and processor into one folder."""
+def save_pretrained(folder: Path, model, processor, options: TrainingOptions) -> None:
+    """Model and processor into one folder; the adapters, if any, into a folder in it, and merged into the model."""
+    if options.lora:
+        write_adapter(model, folder / ADAPTER, options)
+        merge_adapters(model)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)

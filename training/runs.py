@@ -90,6 +90,8 @@ def finish_run(options: TrainingOptions, save: Any, results: Mapping[str, Any]) 
     partial.mkdir()
     save(partial)
     for file in partial.iterdir():
+        if file.is_dir():  # which replaces no other folder
+            shutil.rmtree(output / file.name, ignore_errors=True)
         file.replace(output / file.name)
     partial.rmdir()
     write_json(output / RESULTS, results)

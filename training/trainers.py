@@ -108,6 +108,10 @@ class PartwiseTrainer(Trainer):
         if patience:
             self.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
 
+    def compute_loss(self, model, inputs, **kwargs):
+        rest_frozen_statistics(self.model)
+        return super().compute_loss(model, inputs, **kwargs)
+
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
             model = self.model if model is None else model
@@ -180,6 +184,7 @@ class ClassificationTrainer(PartwiseTrainer):
         self._rest_frozen_encoder()
         if self.class_weights is None:
             return super().compute_loss(model, inputs, return_outputs=return_outputs)
+        rest_frozen_statistics(self.model)
         labels = inputs["labels"]
         output = model(**{name: value for name, value in inputs.items() if name != "labels"})
         output.loss = output.loss + weighted_cross_entropy(output.logits, labels, self.class_weights)
@@ -190,6 +195,15 @@ class ClassificationTrainer(PartwiseTrainer):
         encoder = self.model.encoder
         if not any(parameter.requires_grad for parameter in encoder.parameters()):
             encoder.eval()
+
+
+def rest_frozen_statistics(model: nn.Module) -> None:
+    """Batch norms whose weights are frozen, as in an encoder with adapters, keep their statistics too."""
+    for module in model.modules():
+        if getattr(module, "running_mean", None) is not None:
+            weights = [parameter.requires_grad for parameter in module.parameters()]
+            if weights and not any(weights):
+                module.eval()
 
 
 def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
