@@ -62,7 +62,11 @@ def retrieval_table(retrieval: Mapping[str, Mapping[str, Any]], among: str = "al
         counts = [_cell(scores.get(key)) for key in ("queries", "candidates")]
         rows.append([name, *cells, f"{needed(scores, 'median_rank', 'retrieval results'):g}", *counts])
     columns = ["direction", "recall@1 (chance)", "recall@5 (chance)", "recall@10 (chance)", "median rank"]
-    caption = f"Recall of the right caption or image among {among}; in brackets a random order's."
+    intervals = any("recall@1_interval" in scores for scores in retrieval.values())
+    caption = (
+        f"Recall of the right caption or image among {among}{', [95 % interval over cases]' if intervals else ''}; "
+        "in brackets a random order's."
+    )
     return {"caption": caption, "columns": [*columns, "queries", "candidates"], "rows": rows}
 
 
@@ -79,6 +83,13 @@ def _retrieval_line(name: str, scores: Mapping[str, Any]) -> str:
     ]
     rank = f"median rank {scores['median_rank']:g} of {scores['candidates']}"
     return f"{name}: {', '.join([*recalls, rank])}; {scores['queries']} queries"
+
+
+def place_of(pair: Mapping[str, Any]) -> str:
+    """Where a pair comes from, as far as its columns say it: figure, page and source, or else the case."""
+    words = {"figure": "Figure ", "page": "page ", "source": ""}
+    known = [f"{word}{pair[name]}" for name, word in words.items() if pair.get(name) is not None]
+    return ", ".join(known) or f"Case {pair['case_id']}"
 
 
 def score_table(arms: Mapping[str, Mapping[str, Any]]) -> Table:

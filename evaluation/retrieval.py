@@ -59,7 +59,7 @@ def retrieval_metrics(
     scores = images @ texts[first].T  # (N images, U captions)
     own = caption_of[:, None] == np.arange(len(first))[None, :]  # (N, U): this image belongs to this caption
     sizes = own.sum(axis=0)  # images of every caption
-    image_ranks, caption_ranks = _ranks(scores, own), _ranks(scores.T, own.T)
+    image_ranks, caption_ranks = right_ranks(scores, own), right_ranks(scores.T, own.T)
     result = {
         "image_to_text": _summary(image_ranks, len(first), np.ones(len(images), dtype=int)),
         "text_to_image": _summary(caption_ranks, len(images), sizes),
@@ -79,8 +79,11 @@ def chance_recall(k: int, candidates: int, right: int) -> float:
     return 1 - comb(candidates - right, k) / comb(candidates, k)
 
 
-def _ranks(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """(Q,) rank of the best right candidate: 1 + how many wrong ones score as high, ties included."""
+def right_ranks(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Scores (Q, C) and which candidates are right (Q, C) → (Q,) rank of the best right one, from 1.
+
+    It is 1 + how many wrong ones score as high, ties included.
+    """
     best = np.where(right, scores, -np.inf).max(axis=1, keepdims=True)
     return 1 + ((scores >= best - TIE) & ~right).sum(axis=1)
 
