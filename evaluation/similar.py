@@ -32,11 +32,13 @@ MAKER = "train_scripts/build_index.py"
 class EmbeddingIndex:
     """An index as `open_index` gives it.
 
-    table: the rows, on disk, with FAISS indices named as their columns. about: `model` (a name), `fingerprint` (of its
-    weights and image preparation) and whatever else was noted when it was made.
+    table: the rows, on disk, with FAISS indices named as their columns. pairs: the same rows without embeddings.
+    about: `model` (a name), `fingerprint` (of its weights and image preparation) and whatever else was noted when it
+    was made.
     """
 
     table: datasets.Dataset
+    pairs: datasets.Dataset
     about: Mapping[str, Any]
 
     @property
@@ -47,7 +49,7 @@ class EmbeddingIndex:
     @cached_property
     def caption_of(self) -> np.ndarray:
         """(N,) number of every row's caption, the same where the text is the same."""
-        return group_rows(self.table["caption"][:])[0]
+        return group_rows(self.pairs["caption"][:])[0]
 
     def check_model(self, fingerprint: str, name: str) -> None:
         """Refuse a model that did not make this index; `name` is how the sentence calls it.
@@ -115,7 +117,7 @@ def _hits(index: EmbeddingIndex, query: np.ndarray, k: int, among: str) -> list[
         _, first = np.unique(index.caption_of[rows], return_index=True)
         rows, scores = rows[np.sort(first)], scores[np.sort(first)]
     rows, scores = rows[:k], scores[:k]
-    found = index.table.remove_columns(list(COLUMNS.values()))[rows.tolist()]
+    found = index.pairs[rows.tolist()]
     fields = [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
     return [
         Hit(rank, float(score), int(row), own)
@@ -150,9 +152,10 @@ def open_index(folder: str | Path) -> EmbeddingIndex:
     missing = [name for name in ("caption", *COLUMNS.values()) if name not in table.column_names]
     if missing:
         raise ValueError(f"{folder} has no column {missing[0]!r}; make it anew with {MAKER}.")
+    pairs = table.remove_columns(list(COLUMNS.values()))
     for column in COLUMNS.values():
         _load_faiss(table, column, folder / f"{column}.faiss")
-    return EmbeddingIndex(table, about)
+    return EmbeddingIndex(table, pairs, about)
 
 
 def _load_rows(folder: Path) -> datasets.Dataset:
