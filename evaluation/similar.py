@@ -111,6 +111,7 @@ def find_similar(
 
 
 def _hits(index: EmbeddingIndex, query: np.ndarray, k: int, among: str) -> list[Hit]:
+    # No caption has more rows than `shared`, so k times as many rows hold at least k captions.
     shared = int(np.bincount(index.caption_of).max()) if among == "captions" else 1
     rows, scores = _nearest(index.table.get_index(COLUMNS[among]).faiss_index, query, k * shared)
     if among == "captions":

@@ -153,8 +153,9 @@ def test_an_index_with_images_gives_them_and_says_phantom(place, tmp_path, monke
     text = ("--model", place / "run", "--index", tmp_path / "index", "--text", "a mass")
     assert run(FIND, monkeypatch, *text) == 0 and "PHANTOM" in capsys.readouterr().out
     assert run(FIND, monkeypatch, *text, "--json") == 0
-    hit = json.loads(capsys.readouterr().out)["results"][0]["hits"][0]
-    assert set(hit) == {"rank", "score", "row", "caption", "caption_id", "case_id"}
+    found = json.loads(capsys.readouterr().out)
+    hit = found["results"][0]["hits"][0]
+    assert found["phantom"] and set(hit) == {"rank", "score", "row", "caption", "caption_id", "case_id"}
 
 
 def test_images_are_in_memory_a_batch_at_a_time(place, monkeypatch):

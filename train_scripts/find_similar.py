@@ -33,7 +33,8 @@ def main() -> None:
     names = [str(path) for path in args.image or args.text]
     if args.json:
         results = [{"query": name, "hits": as_json(hits)} for name, hits in zip(names, found, strict=True)]
-        print(json.dumps({"index": str(args.index), "among": among, "results": results}, ensure_ascii=False))
+        about = {"index": str(args.index), "phantom": bool(index.about.get("phantom")), "among": among}
+        print(json.dumps({**about, "results": results}, ensure_ascii=False))
         return
     if index.about.get("phantom"):
         print("PHANTOM: the captions are synthetic; the scores mean nothing on a real mammogram.")
