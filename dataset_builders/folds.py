@@ -81,6 +81,26 @@ def split_groups(
     return sorted(kept), sorted(row for i in held for row in rows[i])
 
 
+def split_by_case(
+    cases: Sequence[Hashable], validation_fraction: float, held_out_fraction: float, seed: int = 0
+) -> tuple[list[int], list[int], list[int]]:
+    """Row numbers of pairs for training, validation and what is held out; no case is in two of them.
+
+    Fractions are of all rows. Raises ValueError for fewer than three cases, or as `split_groups`.
+    """
+    if len(set(cases)) < 3:
+        raise ValueError(
+            f"the pairs come from {len(set(cases))} cases; expected at least three: "
+            "for training, for validation, and held out."
+        )
+    rest, held_out = split_groups(cases, held_out_fraction, seed)
+    fraction = validation_fraction / (1 - held_out_fraction)
+    train, validation = split_groups([cases[row] for row in rest], fraction, seed)
+    # In the atlas's order, a batch of validation would hold a case's own figures against each other.
+    order = np.random.default_rng(seed).permutation(validation)
+    return [rest[place] for place in train], [rest[place] for place in order], held_out
+
+
 def _check_lengths(patient_ids: Sequence, labels: Sequence) -> None:
     if len(patient_ids) != len(labels):
         raise ValueError(

@@ -43,14 +43,18 @@ def crop_picture(pixels: np.ndarray, box: tuple[int, int, int, int], *, height: 
     if not (0 <= x0 < x1 <= pixels.shape[1] and 0 <= y0 < y1 <= pixels.shape[0]):
         raise ValueError(f"The box {tuple(box)} is empty or leaves the image of {pixels.shape} pixels.")
     scale = min(1.0, height / pixels.shape[0])
-    size = [max(1, round(side * scale)) for side in reversed(pixels.shape)]
-    small = Image.fromarray(pixels).resize(size, Image.Resampling.BOX)
+    small = _reduced(Image.fromarray(pixels), height)
     greys = np.minimum(np.asarray(small), FRAME_INDEX - 1)
     picture = Image.fromarray(greys).convert("L")
     picture.putpalette(bytes(np.repeat(np.arange(FRAME_INDEX, dtype=np.uint8), 3)) + bytes(FRAME))
     corners = [round(x0 * scale), round(y0 * scale), round(x1 * scale) - 1, round(y1 * scale) - 1]
     ImageDraw.Draw(picture).rectangle(_ordered(corners), outline=FRAME_INDEX, width=2)
     return _png(picture)
+
+
+def small_picture(image: Image.Image, *, height: int = 320) -> bytes:
+    """A greyscale image, reduced to `height` if it is higher, as bytes of a PNG."""
+    return _png(_reduced(image.convert("L"), height))
 
 
 def contact_strip(images: Sequence[Image.Image], captions: Sequence[str], title: str) -> bytes:
@@ -101,6 +105,20 @@ def beginning(caption: str) -> str:
             caption, CAPTION_LINE, max_lines=CAPTION_LINES, placeholder=" …", break_on_hyphens=False
         )
     )
+
+
+def spread_rows(case_ids: Sequence[str], count: int) -> list[int]:
+    """Row numbers to show: the first of each of `count` cases, or of all that there are, evenly spread over them."""
+    first = {case: row for row, case in reversed(list(enumerate(case_ids)))}
+    cases = list(dict.fromkeys(case_ids))
+    count = min(count, len(cases))
+    return [first[cases[i * len(cases) // count]] for i in range(count)]
+
+
+def _reduced(image: Image.Image, height: int) -> Image.Image:
+    scale = min(1.0, height / image.height)
+    size = [max(1, round(side * scale)) for side in image.size]
+    return image.resize(size, Image.Resampling.BOX)
 
 
 def _ordered(corners: list[int]) -> list[int]:

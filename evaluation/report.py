@@ -5,18 +5,13 @@ was not run is said to be missing; what is there but incomplete is refused.
 """
 
 import os
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
-from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
 
 from dataset_builders.birads import DENSITIES, FIVE_CLASSES, FIVE_NAMES, THREE_NAMES
 
+from .pages import embedded_picture, write_page
 from .plots import confusion, loss_curves
 from .report_tables import (
     class_table,
@@ -112,13 +107,7 @@ def write_report(
         "real_introduction": _introduction(readings),
         "image_credit": IMAGE_CREDIT,
     }
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    _write_whole(Path(path), environment.get_template("report.jinja").render(context))
+    write_page(path, "report.jinja", context)
 
 
 def summary_sentences(
@@ -161,7 +150,7 @@ def _pretraining(results: Mapping[str, Any]) -> dict[str, Any]:
     sizes = [f"{results[key]} {name}" for key, name in SIZES.items() if results.get(key) is not None]
     return {
         "sizes": f"Image–caption pairs: {', '.join(sizes)}." if sizes else "",
-        "curves": _picture(loss_curves(history), loss_text(history)) if history else None,
+        "curves": _plot(loss_curves(history), loss_text(history)) if history else None,
         "losses": loss_table(history) if history else None,
         "retrieval": retrieval_table(retrieval) if retrieval else None,
     }
@@ -172,7 +161,7 @@ def _arm(name: str, results: Mapping[str, Any]) -> dict[str, Any]:
     for key, (names, short, caption) in MATRICES.items():
         if results.get(key) is not None:
             alt = f"Confusion matrix {name}, {caption}. {matrix_text(results[key], names)}"
-            pictures.append(_picture(confusion(results[key], short), alt) | {"caption": caption})
+            pictures.append(_plot(confusion(results[key], short), alt) | {"caption": caption})
     return {"name": name, "pictures": pictures}
 
 
@@ -187,7 +176,7 @@ def _view(reading: Reading) -> dict[str, Any]:
     alt = f"Mammogram, {reading.title}, {reading.exam}, with the breast crop as a frame."
     return {
         "title": reading.title,
-        "picture": _picture(reading.picture, alt, scale=1),
+        "picture": embedded_picture(reading.picture, alt),
         "crop": reading.crop,
         "birads": _bars(reading.birads),
         "density": _bars(reading.density),
@@ -214,19 +203,5 @@ def _introduction(readings: Sequence[Reading]) -> str:
     )
 
 
-def _picture(png: bytes, alt: str, *, scale: float = IMAGE_PIXELS_PER_INCH) -> dict[str, Any]:
-    """A PNG as a data URI, with its size in CSS pixels, so that the page does not jump while it loads."""
-    width, height = Image.open(BytesIO(png)).size
-    source = "data:image/png;base64," + b64encode(png).decode("ascii")
-    return {"source": source, "alt": alt, "width": round(width / scale), "height": round(height / scale)}
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write beside the file, then rename: readers see the old page or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+def _plot(png: bytes, alt: str) -> dict[str, Any]:
+    return embedded_picture(png, alt, scale=IMAGE_PIXELS_PER_INCH)

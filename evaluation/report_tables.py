@@ -9,6 +9,8 @@ from typing import Any
 
 from dataset_builders.birads import FIVE_NAMES
 
+from .retrieval import RECALL_AT
+
 MISSING = "–"
 LOSSES = {
     "train_loss": "training",
@@ -47,20 +49,47 @@ def loss_table(history: Sequence[Mapping[str, Any]]) -> Table:
     }
 
 
-def retrieval_table(retrieval: Mapping[str, Mapping[str, float]]) -> Table:
-    """Both directions of `retrieval.retrieval_metrics`, chance in brackets."""
+def retrieval_table(retrieval: Mapping[str, Mapping[str, Any]], among: str = "all held-out ones") -> Table:
+    """Both directions of `retrieval.retrieval_metrics`, chance in brackets; `among` says what the candidates are."""
     rows = []
     for direction, name in DIRECTIONS.items():
         scores = needed(retrieval, direction, "retrieval results")
         cells = [
-            f"{number(scores.get(f'recall@{k}'))} ({number(scores.get(f'chance@{k}'), 4)})"
-            for k in (1, 5, 10)
+            f"{number(scores.get(f'recall@{k}'))}{_interval(scores.get(f'recall@{k}_interval'))} "
+            f"({number(scores.get(f'chance@{k}'), 4)})"
+            for k in RECALL_AT
         ]
         counts = [_cell(scores.get(key)) for key in ("queries", "candidates")]
         rows.append([name, *cells, f"{needed(scores, 'median_rank', 'retrieval results'):g}", *counts])
     columns = ["direction", "recall@1 (chance)", "recall@5 (chance)", "recall@10 (chance)", "median rank"]
-    caption = "Recall of the right caption or image among all held-out ones; in brackets a random order's."
+    intervals = any("recall@1_interval" in scores for scores in retrieval.values())
+    caption = (
+        f"Recall of the right caption or image among {among}{', [95 % interval over cases]' if intervals else ''}; "
+        "in brackets a random order's."
+    )
     return {"caption": caption, "columns": [*columns, "queries", "candidates"], "rows": rows}
+
+
+def retrieval_lines(retrieval: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Both directions of `retrieval.retrieval_metrics`, one line each."""
+    return [_retrieval_line(name, retrieval[direction]) for direction, name in DIRECTIONS.items()]
+
+
+def _retrieval_line(name: str, scores: Mapping[str, Any]) -> str:
+    recalls = [
+        f"recall@{k} {number(scores[f'recall@{k}'])}{_interval(scores.get(f'recall@{k}_interval'))} "
+        f"(chance {number(scores[f'chance@{k}'])})"
+        for k in RECALL_AT
+    ]
+    rank = f"median rank {scores['median_rank']:g} of {scores['candidates']}"
+    return f"{name}: {', '.join([*recalls, rank])}; {scores['queries']} queries"
+
+
+def place_of(pair: Mapping[str, Any]) -> str:
+    """Where a pair comes from, as far as its columns say it: figure, page and source, or else the case."""
+    words = {"figure": "Figure ", "page": "page ", "source": ""}
+    known = [f"{word}{pair[name]}" for name, word in words.items() if pair.get(name) is not None]
+    return ", ".join(known) or f"Case {pair['case_id']}"
 
 
 def score_table(arms: Mapping[str, Mapping[str, Any]]) -> Table:

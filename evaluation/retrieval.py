@@ -22,14 +22,20 @@ SAME_TEXT = 0.01
 
 
 def retrieval_metrics(
-    image_embeds: Any, text_embeds: Any, caption_ids: Sequence[Hashable] | np.ndarray
-) -> dict[str, dict[str, float]]:
+    image_embeds: Any,
+    text_embeds: Any,
+    caption_ids: Sequence[Hashable] | np.ndarray,
+    case_ids: Sequence[Hashable] | None = None,
+) -> dict[str, dict[str, Any]]:
     """Recall, median rank and chance for image → text and text → image.
 
     Args:
         image_embeds: (N, D) torch tensor or array; need not be normalised, cosine similarity is used.
         text_embeds: (N, D), row i is the embedding of the caption of image i.
         caption_ids: (N,) ids; rows with one id share one caption.
+        case_ids: (N,) ids; with them, each recall has its interval: `recall@1_interval`, … are [low, high], 95 %
+            bootstrap over cases. A caption that several cases share counts with the first of them. The candidates
+            stay the same in every sample.
 
     Returns:
         {"image_to_text": {...}, "text_to_image": {...}}, each with `recall@1`, `recall@5`, `recall@10` in [0,
@@ -40,21 +46,28 @@ def retrieval_metrics(
         ValueError: shapes that do not fit, no rows, NaN or infinity, an all-zero embedding, a missing caption
             id, or rows of one caption id whose text embeddings are not the same text.
     """
-    images, texts = _unit_rows("image_embeds", image_embeds), _unit_rows("text_embeds", text_embeds)
+    images, texts = unit_rows("image_embeds", image_embeds), unit_rows("text_embeds", text_embeds)
     if images.shape != texts.shape or len(caption_ids) != len(images):
         raise ValueError(
             f"image_embeds {images.shape}, text_embeds {texts.shape} and {len(caption_ids)} caption_ids "
             "do not fit: expected (N, D), (N, D) and N."
         )
-    caption_of, first = _group(caption_ids)
+    if case_ids is not None and len(case_ids) != len(images):
+        raise ValueError(f"{len(case_ids)} case_ids and {len(images)} pairs do not fit: expected one each.")
+    caption_of, first = group_rows(caption_ids)
     _check_one_text_each(texts, caption_of, first, caption_ids)
     scores = images @ texts[first].T  # (N images, U captions)
     own = caption_of[:, None] == np.arange(len(first))[None, :]  # (N, U): this image belongs to this caption
     sizes = own.sum(axis=0)  # images of every caption
-    return {
-        "image_to_text": _summary(_ranks(scores, own), len(first), np.ones(len(images), dtype=int)),
-        "text_to_image": _summary(_ranks(scores.T, own.T), len(images), sizes),
+    image_ranks, caption_ranks = right_ranks(scores, own), right_ranks(scores.T, own.T)
+    result = {
+        "image_to_text": _summary(image_ranks, len(first), np.ones(len(images), dtype=int)),
+        "text_to_image": _summary(caption_ranks, len(images), sizes),
     }
+    if case_ids is not None:
+        result["image_to_text"] |= _intervals(image_ranks, case_ids)
+        result["text_to_image"] |= _intervals(caption_ranks, [case_ids[row] for row in first])
+    return result
 
 
 def chance_recall(k: int, candidates: int, right: int) -> float:
@@ -66,8 +79,11 @@ def chance_recall(k: int, candidates: int, right: int) -> float:
     return 1 - comb(candidates - right, k) / comb(candidates, k)
 
 
-def _ranks(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """(Q,) rank of the best right candidate: 1 + how many wrong ones score as high, ties included."""
+def right_ranks(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Scores (Q, C) and which candidates are right (Q, C) → (Q,) rank of the best right one, from 1.
+
+    It is 1 + how many wrong ones score as high, ties included.
+    """
     best = np.where(right, scores, -np.inf).max(axis=1, keepdims=True)
     return 1 + ((scores >= best - TIE) & ~right).sum(axis=1)
 
@@ -83,19 +99,40 @@ def _summary(ranks: np.ndarray, candidates: int, right: np.ndarray) -> dict[str,
     return result | {"queries": len(ranks), "candidates": candidates}
 
 
-def _group(caption_ids: Sequence[Hashable] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) number of every row's caption by first appearance, and (U,) the row where each appears first."""
+def _intervals(
+    ranks: np.ndarray, cases: Sequence[Hashable], samples: int = 1000, level: float = 0.95, seed: int = 0
+) -> dict[str, list[float]]:
+    """Percentile bootstrap [low, high] of every recall; cases are drawn, so that their queries stay together."""
+    case_of, first = group_rows(cases, "case_ids")
+    found = np.stack([np.ones(len(ranks)), *(ranks <= k for k in RECALL_AT)], axis=1)
+    per_case = np.zeros((len(first), found.shape[1]))  # queries, and how many of them succeed at every k
+    np.add.at(per_case, case_of, found)
+    draws = np.random.default_rng(seed).multinomial(len(first), np.full(len(first), 1 / len(first)), samples)
+    queries, *hits = (draws @ per_case).T  # (samples,) each
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    return {
+        f"recall@{k}_interval": np.quantile(hit / queries, tails).tolist()
+        for k, hit in zip(RECALL_AT, hits, strict=True)
+    }
+
+
+def group_rows(
+    ids: Sequence[Hashable] | np.ndarray, name: str = "caption_ids"
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) number of every row's group by first appearance, and (G,) the row where each appears first.
+
+    Raises ValueError for an id that is missing; `name` says in it what the ids are.
+    """
     numbers: dict[Hashable, int] = {}
-    first, caption_of = [], []
-    ids = caption_ids.tolist() if hasattr(caption_ids, "tolist") else caption_ids
-    for row, caption_id in enumerate(ids):
-        if caption_id is None or caption_id != caption_id:
-            raise ValueError(f"caption_ids[{row}] is {caption_id!r}: every pair needs the id of its caption.")
-        if caption_id not in numbers:
-            numbers[caption_id] = len(numbers)
+    first, group_of = [], []
+    for row, group in enumerate(ids.tolist() if hasattr(ids, "tolist") else ids):
+        if group is None or group != group:
+            raise ValueError(f"{name}[{row}] is {group!r}: every pair needs one.")
+        if group not in numbers:
+            numbers[group] = len(numbers)
             first.append(row)
-        caption_of.append(numbers[caption_id])
-    return np.array(caption_of), np.array(first)
+        group_of.append(numbers[group])
+    return np.array(group_of), np.array(first)
 
 
 def _check_one_text_each(texts: np.ndarray, caption_of: np.ndarray, first: np.ndarray, ids: Sequence) -> None:
@@ -109,8 +146,11 @@ def _check_one_text_each(texts: np.ndarray, caption_of: np.ndarray, first: np.nd
         )
 
 
-def _unit_rows(name: str, embeds: Any) -> np.ndarray:
-    """(N, D) tensor or array → float64 rows of length 1."""
+def unit_rows(name: str, embeds: Any) -> np.ndarray:
+    """(N, D) tensor or array → float64 rows of length 1.
+
+    Raises ValueError for another shape, no rows, NaN or infinity, or a row of zeros; `name` says in it what they are.
+    """
     if hasattr(embeds, "detach"):  # torch, without importing it; .float() because numpy has no bfloat16
         embeds = embeds.detach().float().cpu().numpy()
     rows = np.asarray(embeds, dtype=np.float64)

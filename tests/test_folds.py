@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_builders.folds import nested_subset, patient_folds, split_groups
+from dataset_builders.folds import nested_subset, patient_folds, split_by_case, split_groups
 
 
 @st.composite
@@ -87,3 +87,12 @@ def test_a_split_holds_out_about_what_was_asked_for():
 def test_what_cannot_be_split_is_said(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_case_is_in_two_parts(seed):
+    cases = [f"case {i // 2}" for i in range(40)]
+    parts = split_by_case(cases, 0.1, 0.1, seed)
+    assert sorted(row for part in parts for row in part) == list(range(40))
+    assert sum(len({cases[row] for row in part}) for part in parts) == 20
+    assert all(parts)

@@ -14,8 +14,9 @@ from PIL import Image
 from dataset_builders.phantom.case import draw_case
 from dataset_builders.phantom.render import render_view
 from evaluation import report
-from evaluation.pictures import FRAME, beginning, contact_strip, crop_picture
+from evaluation.pictures import FRAME, beginning, contact_strip, crop_picture, spread_rows
 from evaluation.report import Reading, write_report
+from evaluation.report_tables import place_of
 
 HOSTILE = '</li><script>alert("x")</script> 3 < 5 & "quoted" <img src=http://evil.example/a.png>'
 EXTRACTION = {
@@ -399,3 +400,15 @@ def test_the_beginning_of_a_caption_ends_at_a_word():
     assert len(text.splitlines()) == 8 and text.endswith(" …")
     assert set(text.replace("…", "").split()) == {"one", "two", "three"}
     assert beginning("A short one.") == "A short one."
+
+
+def test_the_place_of_a_pair_is_said_as_far_as_it_is_known():
+    pair = {"figure": "3-1", "page": 7, "source": "atlas", "case_id": "atlas/3.1"}
+    assert place_of(pair) == "Figure 3-1, page 7, atlas"
+    assert place_of({**pair, "page": None}) == "Figure 3-1, atlas"
+    assert place_of({"case_id": "atlas/3.1"}) == "Case atlas/3.1"
+
+
+def test_rows_to_show_are_of_different_cases_all_over_the_set():
+    assert spread_rows([f"case {row // 2}" for row in range(20)], 5) == [0, 4, 8, 12, 16]
+    assert spread_rows(["a", "b", "a"], 8) == [0, 1]

@@ -118,6 +118,55 @@ def test_torch_tensors_in_half_precision_score_as_arrays_do():
     assert retrieval_metrics(embeds, embeds, torch.arange(4))["image_to_text"]["recall@1"] == 1.0
 
 
+def test_intervals_draw_whole_cases():
+    """One case finds all of its captions and the other none: the recall of a sample is 0, 1/2 or 1."""
+    images, texts = np.eye(40), np.eye(40)
+    images[20:] = np.roll(images[20:], 1, axis=0)  # each points at its neighbour's caption
+    cases = ["right"] * 20 + ["wrong"] * 20
+    for direction in retrieval_metrics(images, texts, range(40), cases).values():
+        assert direction["recall@1"] == 0.5
+        assert direction["recall@1_interval"] == [0.0, 1.0]
+    for direction in retrieval_metrics(images, texts, range(40), range(40)).values():
+        low, high = direction["recall@1_interval"]
+        assert 0.3 < low < 0.4 and 0.6 < high < 0.7  # 0.5 ± 1.96 × sqrt(0.25 / 40) = 0.345 to 0.655
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=15), st.integers(0, 10_000))
+def test_intervals_are_those_of_resampled_cases(cases, seed):
+    rng = np.random.default_rng(seed)
+    images, texts, ids = rng.normal(size=(len(cases), 3)), rng.normal(size=(len(cases), 3)), range(len(cases))
+    found = retrieval_metrics(images, texts, ids, cases)["image_to_text"]
+    cosine = images @ (texts / np.linalg.norm(texts, axis=1, keepdims=True)).T
+    hits = (cosine > np.diagonal(cosine)[:, None]).sum(axis=1) < 5
+    rows = [[row for row, own in enumerate(cases) if own == case] for case in dict.fromkeys(cases)]
+    samples = [
+        np.mean(hits[[row for case in rng.integers(len(rows), size=len(rows)) for row in rows[case]]])
+        for _ in range(1000)
+    ]
+    low, high = found["recall@5_interval"]
+    assert (
+        np.mean(np.array(samples) < low - 1e-9) <= 0.06 and np.mean(np.array(samples) > high + 1e-9) <= 0.06
+    )
+    assert found == retrieval_metrics(images, texts, ids, cases)["image_to_text"]
+
+
+def test_a_caption_of_several_cases_counts_once():
+    images, texts = np.eye(3), np.eye(3)[[0, 0, 2]]
+    scores = retrieval_metrics(images, texts, [0, 0, 2], ["a", "b", "b"])
+    assert scores["text_to_image"]["queries"] == 2
+    assert scores["text_to_image"]["recall@1_interval"] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("cases", "message"),
+    [(list("abcd"), "4 case_ids and 5 pairs"), ([*"abcd", None], r"case_ids\[4\] is None")],
+)
+def test_case_ids_that_do_not_fit_are_one_clear_error(cases, message):
+    with pytest.raises(ValueError, match=message):
+        retrieval_metrics(FIVE, FIVE, list("abcde"), cases)
+
+
 @pytest.mark.parametrize(
     ("images", "texts", "ids", "message"),
     [

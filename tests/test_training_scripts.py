@@ -410,16 +410,6 @@ def test_no_patient_is_in_two_parts_and_every_labelled_row_is_tested_once(fold):
     assert tested == [row for row in range(60) if labels[row] != -100]
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_no_case_is_in_two_parts(seed):
-    pretrain = runpy.run_path(str(SCRIPTS / PRETRAIN))
-    cases = [f"case {i // 2}" for i in range(40)]
-    parts = pretrain["split_by_case"](cases, pretrain["PretrainingOptions"](seed=seed))
-    assert sorted(row for part in parts for row in part) == list(range(40))
-    assert sum(len({cases[row] for row in part}) for part in parts) == 20
-    assert all(parts)
-
-
 def test_birads_3_is_left_out(place, classification, tmp_path, monkeypatch):
     folder = records(tmp_path / "records", birads=(0, 1, 2, 3, 4, 5))
     trainer = before_training(CLASSIFY, monkeypatch, *classification(tmp_path / "run", data=folder))

@@ -1,7 +1,6 @@
 """Run a release on eight real mammograms, gather the run's numbers, and write one self-contained HTML page."""
 
 import argparse
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,11 +16,11 @@ from transformers.utils.logging import disable_progress_bar
 
 from dataset_builders.birads import DENSITIES
 from dataset_builders.records import PAIR_FEATURES, check_columns
-from evaluation.pictures import contact_strip, crop_picture
+from evaluation.pictures import contact_strip, crop_picture, spread_rows
 from evaluation.report import Reading, summary_sentences, write_report
 from processing import find_breast, read_dicom, to_uint8
 from training.cli import ScriptParser, run_script
-from training.runs import write_whole
+from training.runs import read_json, write_whole
 
 NEAREST = 3
 BATCH = 32  # captions
@@ -91,11 +90,7 @@ def load_pairs(folder: Path) -> Dataset:
 
 def write_picture(path: Path, pairs: Dataset) -> None:
     """The first pair of four cases, evenly spread over the pairs."""
-    cases = list(dict.fromkeys(pairs["case_id"]))
-    count = min(STRIP_IMAGES, len(cases))
-    chosen = [cases[i * len(cases) // count] for i in range(count)]
-    first = {case: row for row, case in reversed(list(enumerate(pairs["case_id"])))}
-    rows = [pairs[first[case]] for case in chosen]
+    rows = [pairs[row] for row in spread_rows(pairs["case_id"], STRIP_IMAGES)]
     png = contact_strip([row["image"] for row in rows], [row["caption"] for row in rows], STRIP_TITLE)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, png)
@@ -113,20 +108,6 @@ def read_numbers(args: argparse.Namespace) -> dict[str, Any]:
         "pretraining": read_json(args.pretraining, "pretrain.py") if args.pretraining else None,
         "arms": dict(named_arms(args.classification)),
     }
-
-
-def read_json(path: Path, script: str) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; train_scripts/{script} writes it.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}); run train_scripts/{script} again.") from error
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"{path} holds a {type(content).__name__}; expected an object as {script} writes it."
-        )
-    return content
 
 
 def extraction_scores(path: Path) -> dict[str, Mapping[str, Any]]:

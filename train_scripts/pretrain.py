@@ -10,14 +10,12 @@ adapters are merged into that model, and OUTPUT/adapter holds them by themselves
 
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 from transformers import set_seed
 
-from dataset_builders.folds import split_groups
+from dataset_builders.folds import split_by_case
 from evaluation.retrieval import retrieval_metrics
 from training.adapters import lora_facts
 from training.callbacks import EpochLine, SetEpoch, epoch_history
@@ -70,7 +68,8 @@ def main() -> None:
     began = time.monotonic()
     arguments = training_arguments(options, best="eval_loss", greater_is_better=False)
     tables = [load_table(folder, PAIR_COLUMNS, "extract_pairs.py") for folder in options.pairs]
-    splits = split_by_case([case for table in tables for case in table["case_id"]], options)
+    fractions = (options.validation_fraction, options.held_out_fraction)
+    splits = split_by_case([case for table in tables for case in table["case_id"]], *fractions, options.seed)
     set_seed(options.seed)
     processor, model = new_processor(options), new_model(options)
     start_run(options)
@@ -107,23 +106,6 @@ def _check_folders(options: PretrainingOptions) -> None:
         )
     if not options.output:
         raise ValueError("no output folder was given; name one with --output.")
-
-
-def split_by_case(
-    cases: Sequence[str], options: PretrainingOptions
-) -> tuple[list[int], list[int], list[int]]:
-    """Row numbers for training, validation and what is held out; no case is in two of them."""
-    if len(set(cases)) < 3:
-        raise ValueError(
-            f"the pairs come from {len(set(cases))} cases; expected at least three: "
-            "for training, for validation, and held out."
-        )
-    rest, held_out = split_groups(cases, options.held_out_fraction, options.seed)
-    fraction = options.validation_fraction / (1 - options.held_out_fraction)
-    train, validation = split_groups([cases[row] for row in rest], fraction, options.seed)
-    # In the atlas's order, a batch of validation would hold a case's own figures against each other.
-    order = np.random.default_rng(options.seed).permutation(validation)
-    return [rest[place] for place in train], [rest[place] for place in order], held_out
 
 
 def training_parts(

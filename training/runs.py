@@ -99,6 +99,24 @@ def finish_run(options: TrainingOptions, save: Any, results: Mapping[str, Any]) 
         shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
 
 
+def read_json(path: Path, script: str) -> dict[str, Any]:
+    """The object in a JSON file; `script` is what writes such files, for the error message.
+
+    Raises FileNotFoundError where there is none, ValueError where it is no JSON object.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; train_scripts/{script} writes it.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}); run train_scripts/{script} again.") from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{path} holds a {type(content).__name__}; expected an object as {script} writes it."
+        )
+    return content
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write the file whole or not at all."""
     write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
