@@ -9,7 +9,7 @@ from transformers import (
     AutoModelForZeroShotImageClassification,
 )
 
-from .configuration_mamclip import BIRADS_LABELS, MamClipConfig, MamClipVisionConfig
+from .configuration_mamclip import BIRADS_LABELS, MamClipConfig, MamClipOnnxConfig, MamClipVisionConfig
 from .losses_mamclip import contrastive_loss, known_cross_entropy
 from .modeling_mamclip import (
     MamClipForImageClassification,
@@ -18,6 +18,7 @@ from .modeling_mamclip import (
     MamClipPreTrainedModel,
     MamClipVisionModel,
 )
+from .onnx_mamclip import MamClipOnnxForImageClassification, MamClipOnnxModel
 from .outputs_mamclip import (
     MamClipForPreTrainingOutput,
     MamClipImageClassifierOutput,
@@ -27,10 +28,14 @@ from .outputs_mamclip import (
 
 AutoConfig.register(MamClipConfig.model_type, MamClipConfig, exist_ok=True)
 AutoConfig.register(MamClipVisionConfig.model_type, MamClipVisionConfig, exist_ok=True)
+AutoConfig.register(MamClipOnnxConfig.model_type, MamClipOnnxConfig, exist_ok=True)
 AutoModel.register(MamClipConfig, MamClipModel, exist_ok=True)
+AutoModel.register(MamClipOnnxConfig, MamClipOnnxModel, exist_ok=True)
 AutoModelForZeroShotImageClassification.register(MamClipConfig, MamClipModel, exist_ok=True)
+AutoModelForZeroShotImageClassification.register(MamClipOnnxConfig, MamClipOnnxModel, exist_ok=True)
 AutoModelForPreTraining.register(MamClipConfig, MamClipForPreTraining, exist_ok=True)
 AutoModelForImageClassification.register(MamClipConfig, MamClipForImageClassification, exist_ok=True)
+AutoModelForImageClassification.register(MamClipOnnxConfig, MamClipOnnxForImageClassification, exist_ok=True)
 
 __all__ = [
     "BIRADS_LABELS",
@@ -40,6 +45,9 @@ __all__ = [
     "MamClipForPreTrainingOutput",
     "MamClipImageClassifierOutput",
     "MamClipModel",
+    "MamClipOnnxConfig",
+    "MamClipOnnxForImageClassification",
+    "MamClipOnnxModel",
     "MamClipOutput",
     "MamClipPreTrainedModel",
     "MamClipVisionConfig",

@@ -271,6 +271,20 @@ class MamClipConfig(PreTrainedConfig):
                 )
 
 
+@_plain_errors
+@strict
+class MamClipOnnxConfig(MamClipConfig):
+    """What MamClipConfig says, of a model whose weights are ONNX files (onnx_mamclip.py).
+
+    logit_scale: the trained logarithm of the inverse temperature, which is in none of the files; None: there is no
+        aligned model, only a classifier.
+    """
+
+    model_type = "mamclip_onnx"
+
+    logit_scale: float | int | None = None
+
+
 def _vision_config(given: PreTrainedConfig | Mapping | None) -> PreTrainedConfig:
     return given if isinstance(given, PreTrainedConfig) else MamClipVisionConfig(**(given or {}))
 
@@ -289,4 +303,4 @@ def _text_config(given: PreTrainedConfig | Mapping | None) -> PreTrainedConfig:
     return CONFIG_MAPPING[model_type](**(given or {}))
 
 
-__all__ = ["BIRADS_LABELS", "MamClipConfig", "MamClipVisionConfig"]
+__all__ = ["BIRADS_LABELS", "MamClipConfig", "MamClipOnnxConfig", "MamClipVisionConfig"]

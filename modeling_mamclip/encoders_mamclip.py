@@ -67,20 +67,8 @@ class MamClipVisionEncoder(nn.Module):
 
     def _scaled(self, pixel_values: Tensor) -> Tensor:
         """The pixels, checked, in the encoder's type, shifted and divided."""
-        self._check(pixel_values)
+        check_pixels(pixel_values, self.num_channels, "height", "width")
         return (pixel_values.to(self.projection.weight.dtype) - self.pixel_mean) / self.pixel_std
-
-    def _check(self, pixel_values: Tensor) -> None:
-        if pixel_values.ndim != 4 or pixel_values.shape[1] != self.num_channels:
-            raise ValueError(
-                f"pixel_values has the shape {tuple(pixel_values.shape)}, but (batch, "
-                f"{self.num_channels}, height, width) is expected; the image processor makes it."
-            )
-        if not pixel_values.is_floating_point():
-            raise ValueError(
-                f"pixel_values is {pixel_values.dtype}, but floats in [0, 1] are expected; "
-                "the image processor makes them."
-            )
 
     @property
     def gradient_checkpointing(self) -> bool:
@@ -96,6 +84,23 @@ class MamClipVisionEncoder(nn.Module):
             if enable:
                 raise ValueError(f"timm's {self.architecture} has no gradient checkpointing.") from error
         self._checkpointing = enable
+
+
+def check_pixels(pixel_values: Tensor, *shape: int | str) -> None:
+    """Raise ValueError for what is no float of the shape (batch, *shape); a name stands for any number."""
+    found = tuple(pixel_values.shape)
+    if len(found) != 4 or any(
+        size != got for size, got in zip(shape, found[1:], strict=True) if isinstance(size, int)
+    ):
+        raise ValueError(
+            f"pixel_values has the shape {found}, but (batch, {', '.join(map(str, shape))}) is expected; "
+            "the image processor makes it."
+        )
+    if not pixel_values.is_floating_point():
+        raise ValueError(
+            f"pixel_values is {pixel_values.dtype}, but floats in [0, 1] are expected; "
+            "the image processor makes them."
+        )
 
 
 class MamClipTextEncoder(nn.Module):

@@ -45,6 +45,15 @@ def known_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return total / (labels != IGNORED).sum().clamp(min=1)
 
 
+def classification_loss(*heads: tuple[Tensor, Tensor | None]) -> Tensor | None:
+    """Sum of the heads' `known_cross_entropy`; None when no head was given labels.
+
+    heads: logits (N, C) and labels (N,), or None, of each.
+    """
+    losses = [known_cross_entropy(logits, labels) for logits, labels in heads if labels is not None]
+    return torch.stack(losses).sum() if losses else None
+
+
 class _UpperBound(torch.autograd.Function):
     """min(x, bound), whose gradient is blocked only where it would push x further beyond the bound.
 

@@ -20,7 +20,7 @@ from transformers.utils import can_return_tuple
 from .configuration_mamclip import MamClipConfig
 from .encoders_mamclip import MamClipTextEncoder, MamClipVisionEncoder, pad_to
 from .fusion_mamclip import FusionTransformer
-from .losses_mamclip import IGNORED, bounded, contrastive_loss, known_cross_entropy
+from .losses_mamclip import IGNORED, bounded, classification_loss, contrastive_loss, known_cross_entropy
 from .outputs_mamclip import (
     MamClipForPreTrainingOutput,
     MamClipImageClassifierOutput,
@@ -322,9 +322,7 @@ class MamClipForImageClassification(MamClipPreTrainedModel):
         _, _, projected, *stages = encode(pixel_values)
         features = self.dropout(projected)
         logits, density_logits = self.birads_head(features), self.density_head(features)
-        pairs = [(logits, labels), (density_logits, density_labels)]
-        losses = [known_cross_entropy(scores, known) for scores, known in pairs if known is not None]
-        loss = torch.stack(losses).sum() if losses else None
+        loss = classification_loss((logits, labels), (density_logits, density_labels))
         return MamClipImageClassifierOutput(loss, logits, density_logits, *stages)
 
 

@@ -6,7 +6,8 @@ import inspect
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ from .card import model_card
 from .initialization import WEIGHTS_FILE, read_weights
 
 ALIGNED, HEADS = ("vision_model.", "text_model."), ("birads_head.", "density_head.")
-# The Auto classes of a release: our class, and the tensors that it cannot do without.
+# The Auto classes of a release: where our class is, and the tensors that it cannot do without.
 MODELS = {
-    "AutoModel": ("MamClipModel", ALIGNED),
-    "AutoModelForZeroShotImageClassification": ("MamClipModel", ALIGNED),
-    "AutoModelForPreTraining": ("MamClipForPreTraining", ALIGNED),
-    "AutoModelForImageClassification": ("MamClipForImageClassification", HEADS),
+    "AutoModel": ("modeling_mamclip.MamClipModel", ALIGNED),
+    "AutoModelForZeroShotImageClassification": ("modeling_mamclip.MamClipModel", ALIGNED),
+    "AutoModelForPreTraining": ("modeling_mamclip.MamClipForPreTraining", ALIGNED),
+    "AutoModelForImageClassification": ("modeling_mamclip.MamClipForImageClassification", HEADS),
 }
 IMAGE_PROCESSOR = "image_processing_mamclip.MamClipImageProcessor"
 PROCESSOR = "processing_mamclip.MamClipProcessor"
@@ -91,20 +92,27 @@ def write_folder(
     tensors: of a pretrained model, of a classifier, or of both; the Auto classes of what is missing are left out.
     processor: an image processor alone, where there is no text encoder.
     """
-    output = Path(output)
-    refuse_existing(output)
     images = getattr(processor, "image_processor", processor)
     parts = {"aligned": has_all(tensors, ALIGNED), "classifies": has_all(tensors, HEADS)}
     card = model_card(config, images, name=name, results=results or {}, phantom=phantom, **parts)
+    with new_folder(output) as folder:
+        save_file(dict(tensors), folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        write_config(folder, config, served_classes(tensors))
+        write_processor(folder, processor)
+        copy_code(folder)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+@contextmanager
+def new_folder(output: str | Path) -> Iterator[Path]:
+    """A folder to write into, which becomes `output` at the end, if no error comes up; `output` must not exist."""
+    output = Path(output)
+    refuse_existing(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as work:
         folder = Path(work) / "release"
         folder.mkdir()
-        save_file(dict(tensors), folder / WEIGHTS_FILE, metadata={"format": "pt"})
-        write_config(folder, config, tensors)
-        write_processor(folder, processor)
-        copy_code(folder)
-        (folder / "README.md").write_text(card, encoding="utf-8")
+        yield folder
         folder.rename(output)
 
 
@@ -120,11 +128,11 @@ def merge_models(
     pretrained: str | Path, classifier: str | Path | None
 ) -> tuple[MamClipConfig, dict[str, Tensor]]:
     """One configuration and one set of tensors: the pretraining's, and the classifier's beside them."""
-    config, tensors = _config(pretrained), read_weights(pretrained)
+    config, tensors = read_config(pretrained), read_weights(pretrained)
     _need(tensors, ("vision_model.", "text_model."), pretrained, "pretrained")
     if classifier is None:
         return config, tensors
-    other, added = _config(classifier), read_weights(classifier)
+    other, added = read_config(classifier), read_weights(classifier)
     encoder = "classifier_vision_model." if other.classifier_encoder == "own" else "vision_model."
     _need(added, (*HEADS, encoder), classifier, "classifier")
     _compare_configs(config, other, pretrained, classifier)
@@ -138,7 +146,8 @@ def merge_models(
     return config, tensors
 
 
-def _config(folder: str | Path) -> MamClipConfig:
+def read_config(folder: str | Path) -> MamClipConfig:
+    """The configuration of a MAM-CLIP folder with weights; ValueError or FileNotFoundError for any other."""
     file = Path(folder) / "config.json"
     if not file.is_file():
         raise FileNotFoundError(f"{folder} is not a MAM-CLIP folder: it has no config.json.")
@@ -182,16 +191,18 @@ def _compare_encoders(tensors, added, pretrained: str | Path, classifier: str | 
 # ---- files
 
 
-def write_config(folder: Path, config: MamClipConfig, tensors: Mapping[str, Tensor]) -> None:
-    """config.json, with the Auto classes and pipelines that the tensors are enough for."""
-    served = {auto: name for auto, (name, parts) in MODELS.items() if has_all(tensors, parts)}
-    auto_map = {auto: f"modeling_mamclip.{name}" for auto, name in served.items()}
-    pipelines = {task: entry for task, entry in PIPELINES.items() if entry["pt"][0] in served}
+def served_classes(tensors: Iterable[str]) -> dict[str, str]:
+    """The Auto classes that the tensors are enough for, with our "file.Class" of each."""
+    return {auto: ours for auto, (ours, parts) in MODELS.items() if has_all(tensors, parts)}
+
+
+def write_config(folder: Path, config: MamClipConfig, classes: Mapping[str, str]) -> None:
+    """config.json, with these Auto classes (see `served_classes`) and the pipelines that need no other."""
     fields = config.to_dict()
     fields.update(
-        auto_map={"AutoConfig": "configuration_mamclip.MamClipConfig", **auto_map},
-        custom_pipelines=pipelines,
-        architectures=[next(iter(served.values()))],
+        auto_map={"AutoConfig": f"configuration_mamclip.{type(config).__name__}", **classes},
+        custom_pipelines={task: entry for task, entry in PIPELINES.items() if entry["pt"][0] in classes},
+        architectures=[next(iter(classes.values())).partition(".")[2]],
     )
     _write_json(folder / "config.json", fields)
 
