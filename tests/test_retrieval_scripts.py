@@ -268,7 +268,13 @@ def test_a_wrong_folder_is_one_sentence_and_writes_nothing(
 def test_pairs_that_a_run_did_not_have_are_refused(place, tmp_path, monkeypatch, capsys):
     given = ("--model", place / "run", "--held-out", place / "run", "--output", tmp_path / "scores")
     said = refused(EVALUATE, monkeypatch, capsys, *given, "--pairs", pairs(tmp_path / "pairs", cases=9))
-    assert "was trained on 24 pairs" in said and str(place / "pairs") in said
+    assert "would have held out other cases" in said and str(place / "pairs") in said
+    own = datasets.load_from_disk(str(place / "pairs"))
+    own.select(range(len(own) - 1, -1, -1)).save_to_disk(
+        str(tmp_path / "reversed")
+    )  # parts of the same sizes
+    said = refused(EVALUATE, monkeypatch, capsys, *given, "--pairs", tmp_path / "reversed")
+    assert "would have held out other cases" in said
 
 
 @pytest.mark.parametrize("name", ["options.json", "results.json"])

@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 from transformers.utils.logging import disable_progress_bar
 
-from dataset_builders.folds import split_by_case
+from dataset_builders.folds import fingerprint_of, split_by_case
 from evaluation.examples import retrieval_examples, write_examples
 from evaluation.report_tables import retrieval_lines
 from evaluation.retrieval import retrieval_metrics
@@ -76,19 +76,18 @@ def held_out_rows(cases: Sequence[Any], run: Path) -> list[int]:
     options, results = (read_json(run / name, "pretrain.py") for name in (OPTIONS, RESULTS))
     try:
         fractions = options["validation_fraction"], options["held_out_fraction"]
-        parts = split_by_case(cases, *fractions, options["seed"])
-        sizes = [results[name] for name in ("n_train", "n_validation", "n_held_out")]
-        own = " ".join(options["pairs"])
+        held_out = split_by_case(cases, *fractions, options["seed"])[2]
+        own, same = " ".join(options["pairs"]), results["held_out_cases"]
     except KeyError as error:
         raise ValueError(
-            f"{run} says nothing of {error}; expected an output folder of pretrain.py."
+            f"{run} says nothing of {error}; expected an output folder of today's pretrain.py."
         ) from error
-    if [len(part) for part in parts] != sizes:
+    if fingerprint_of(cases[row] for row in held_out) != same:
         raise ValueError(
-            f"{run} was trained on {sum(sizes)} pairs, split into {sizes}, and these {len(cases)} pairs split into "
-            f"{[len(part) for part in parts]}; give its own pairs, in its order: {own}."
+            f"of these {len(cases)} pairs, {run} would have held out other cases than it did; "
+            f"give its own pairs, in its order: {own}."
         )
-    return parts[2]
+    return held_out
 
 
 def describe(args: argparse.Namespace, pairs: datasets.Dataset, fingerprint: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from functools import partial
 
 from transformers import set_seed
 
-from dataset_builders.folds import split_by_case
+from dataset_builders.folds import fingerprint_of, split_by_case
 from evaluation.retrieval import retrieval_metrics
 from training.adapters import lora_facts
 from training.callbacks import EpochLine, SetEpoch, epoch_history
@@ -69,7 +69,8 @@ def main() -> None:
     arguments = training_arguments(options, best="eval_loss", greater_is_better=False)
     tables = [load_table(folder, PAIR_COLUMNS, "extract_pairs.py") for folder in options.pairs]
     fractions = (options.validation_fraction, options.held_out_fraction)
-    splits = split_by_case([case for table in tables for case in table["case_id"]], *fractions, options.seed)
+    cases = [case for table in tables for case in table["case_id"]]
+    splits = split_by_case(cases, *fractions, options.seed)
     set_seed(options.seed)
     processor, model = new_processor(options), new_model(options)
     start_run(options)
@@ -92,6 +93,7 @@ def main() -> None:
             "n_train": len(train),
             "n_validation": len(validation),
             "n_held_out": len(held_out),
+            "held_out_cases": fingerprint_of(cases[row] for row in held_out.rows),
             "seconds": round(time.monotonic() - began, 1),
         }
         save = partial(save_pretrained, model=trainer.model, processor=processor, options=options)

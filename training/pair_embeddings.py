@@ -20,7 +20,7 @@ from .embedding import embed_images, embed_texts
 # What decides an embedding beside the weights.
 CONFIG_FIELDS = ("attend_to_padding", "context_length", "text_pooling")
 VISION_FIELDS = ("architecture", "model_args", "pixel_mean", "pixel_std")
-IMAGE_FIELDS = ("size", "do_crop", "scaling", "antialias", "published")
+IMAGE_FIELDS = ("size", "do_crop", "remove_labels", "orient", "fit", "scaling", "antialias", "published")
 ENCODERS = ("vision_model.", "text_model.")
 
 
