@@ -135,7 +135,7 @@ def load_text_weights(encoder: nn.Module, weights: str | Path) -> None:
     """Copy a pretrained BERT-like model into a text encoder of the same shape; its pooler, if any, is left
     out."""
     try:
-        with _quiet("transformers"):
+        with quiet("transformers"):
             pretrained, report = AutoModel.from_pretrained(
                 str(weights), output_loading_info=True, dtype=torch.float32
             )
@@ -270,8 +270,8 @@ def some(names: Iterable[str], limit: int = 4) -> str:
 
 
 @contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Silence a logger below errors: the report on weights that are left out on purpose."""
+def quiet(name: str) -> Iterator[None]:
+    """Silence a logger below errors: the report on weights that are missing or left out, which we judge ourselves."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)
