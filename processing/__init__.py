@@ -8,6 +8,7 @@ from .image_files import grey_array, read_image, to_uint8
 from .image_processing_mamclip import MamClipImageProcessor
 from .pipeline_mamclip import MamClipImageClassificationPipeline, MamClipZeroShotImageClassificationPipeline
 from .processing_mamclip import MamClipProcessor
+from .prompts_mamclip import PROMPT_SETS, Prompts, read_prompts
 
 # The Auto class finds an image processor by its name; the key, a configuration elsewhere, is only what it hangs on.
 AutoImageProcessor.register(
@@ -15,6 +16,7 @@ AutoImageProcessor.register(
 )
 
 __all__ = [
+    "PROMPT_SETS",
     "BreastBox",
     "MamClipImageClassificationPipeline",
     "MamClipImageProcessor",
@@ -22,9 +24,11 @@ __all__ = [
     "MamClipZeroShotImageClassificationPipeline",
     "Mammogram",
     "MammogramError",
+    "Prompts",
     "find_breast",
     "grey_array",
     "read_dicom",
     "read_image",
+    "read_prompts",
     "to_uint8",
 ]
