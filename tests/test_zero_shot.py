@@ -243,7 +243,9 @@ def test_findings_are_scored_on_what_captions_assert_and_deny(place, tmp_path, m
     )
     ahead = np.mean([(a > b) + (a == b) / 2 for a in present for b in absent])
     assert mass["auroc"] == pytest.approx(ahead)
-    assert "calcifications, 0 present, 4 absent: no score without both" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "calcifications, 0 present, 4 absent: no score without both" in out
+    assert "may have been pretrained on these pairs" in out
 
 
 def test_held_out_cases_are_those_that_pretraining_held_out(place, tmp_path, monkeypatch, capsys):
@@ -263,6 +265,7 @@ def test_held_out_cases_are_those_that_pretraining_held_out(place, tmp_path, mon
     write("results.json", size)
     assert run(SCRIPT, monkeypatch, *options, "--output", tmp_path / "out") == 0
     _, rows = split_groups([f"case {case}" for case in range(20)], 0.2, 0)
+    assert "may have been" not in capsys.readouterr().out
     expected = [f"case {row}" for row in rows if row % 5 != 2]  # every fifth caption says nothing of findings
     assert [row["case_id"] for row in read(tmp_path / "out", "findings.csv")] == expected
 

@@ -252,6 +252,8 @@ def tell(results: dict[str, Any], output: Path) -> None:
         print(f"{title}, by {results['model']} from prompts alone, {results[name]['n_images']} images:")
         for line in finding_lines(results[name]) if name == FINDINGS else task_lines(name, results[name]):
             print(f"  {line}")
+    if FINDINGS in results and not results["held_out_by"]:
+        print("The model may have been pretrained on these pairs, which would flatter it; see --held-out.")
     print(f"{output / RESULTS} has the numbers.")
 
 
