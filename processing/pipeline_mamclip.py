@@ -102,7 +102,7 @@ class MamClipZeroShotImageClassificationPipeline(ZeroShotImageClassificationPipe
 
     def _forward(self, model_inputs, prompt_embeds):
         image_embeds = self.model(**model_inputs).image_embeds.float()
-        return {"logits": self.model._logits_per_image(image_embeds, prompt_embeds)}
+        return {"logits": self.model.compare_embeds(image_embeds, prompt_embeds)}
 
     def postprocess(self, model_outputs, prompts):
         scores = prompts.scores(model_outputs["logits"][0]).tolist()

@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,14 +12,13 @@ import numpy as np
 from transformers.utils.logging import disable_progress_bar
 
 from dataset_builders.caption_findings import findings_of
-from dataset_builders.folds import split_groups
 from evaluation.plots import confusion
 from evaluation.zero_shot import TASKS, findings_zero_shot
 from training.cli import ScriptParser, run_script
 from training.data import PAIR_COLUMNS, RECORD_COLUMNS, load_table
 from training.embedding import embed_images, load_aligned
 from training.release import refuse_existing
-from training.runs import OPTIONS, RESULTS, write_json
+from training.runs import RESULTS, held_out_rows, write_json
 from training.zero_shot import as_mapping, prompt_sets, zero_shot_scores
 
 COLUMNS = ("patient_id", "exam_id", "laterality", "view", "birads", "density")
@@ -153,29 +151,12 @@ def load_pairs(args: argparse.Namespace, findings: Sequence[str]) -> datasets.Da
     tables = [load_table(folder, PAIR_COLUMNS, "extract_pairs.py") for folder in args.pairs]
     pairs = datasets.concatenate_datasets([table.select_columns(list(PAIR_COLUMNS)) for table in tables])
     if args.held_out:
-        pairs = pairs.select(held_out_rows(pairs["case_id"][:], args.held_out))
+        pairs = pairs.select(held_out_rows(args.held_out, pairs["case_id"][:]))
     said = [findings_of(caption) for caption in pairs["caption"]]
     rows = [row for row, labels in enumerate(said) if any(labels[name] is not None for name in findings)]
     if not rows:
         raise ValueError(f"no caption asserts or denies any of {', '.join(findings)}; give other --pairs.")
     return pairs.select(rows)
-
-
-def held_out_rows(cases: Sequence[str], run: Path) -> list[int]:
-    """The rows that a pretraining run held out; ValueError if these are not the pairs that it had."""
-    if not all((run / name).is_file() for name in (OPTIONS, RESULTS)):
-        raise FileNotFoundError(f"{run} holds no finished run; expected an output folder of pretrain.py.")
-    options, results = (json.loads((run / name).read_text(encoding="utf-8")) for name in (OPTIONS, RESULTS))
-    if "held_out_fraction" not in options:
-        raise ValueError(f"{run} holds another run; expected an output folder of pretrain.py.")
-    _, rows = split_groups(cases, options["held_out_fraction"], options["seed"])
-    before = sum(results[f"n_{part}"] for part in ("train", "validation", "held_out"))
-    if (before, results["n_held_out"]) != (len(cases), len(rows)):
-        raise ValueError(
-            f"{run} had {before} pairs and held out {results['n_held_out']}, of these {len(cases)} it would be "
-            f"{len(rows)}; give its own pairs in its order: {' '.join(options['pairs'])}."
-        )
-    return rows
 
 
 def describe(args: argparse.Namespace, processor, prompts: dict) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def zero_shot_scores(
     """Embeddings of images (N, P), of length 1 → scores (N, L) float32 in [0, 1], as the travelling pipeline's."""
     phrases = [phrase for group in prompts.phrasings for phrase in group]
     texts = prompts.embeddings(embed_texts(model, processor, phrases))
-    logits = model._logits_per_image(images.to(model.device), texts.to(model.device))
+    logits = model.compare_embeds(images.to(model.device), texts.to(model.device))
     return prompts.scores(logits).cpu().numpy()
 
 
