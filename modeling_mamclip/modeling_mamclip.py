@@ -149,7 +149,7 @@ class MamClipAlignedModel(MamClipPreTrainedModel):
         return scale.exp()
 
     def compare_embeds(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
-        """image_embeds (images, P) and text_embeds (captions, P), both of length 1 → logits (images, captions), float32:
+        """image_embeds (images, P), text_embeds (captions, P), both of length 1 → logits (images, captions), float32:
         their cosines over the temperature."""
         return self._scale() * (image_embeds @ text_embeds.T).float()
 
