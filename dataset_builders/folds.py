@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -101,15 +99,6 @@ def split_by_case(
     # In the atlas's order, a batch of validation would hold a case's own figures against each other.
     order = np.random.default_rng(seed).permutation(validation)
     return [rest[place] for place in train], [rest[place] for place in order], held_out
-
-
-def fingerprint_of(ids: Iterable[Hashable]) -> str:
-    """SHA-256 of a set of ids, as hexadecimal digits: whether two parts of a split are of the same patients or cases.
-
-    Their order, and how often each occurs, make no difference.
-    """
-    names = sorted({str(one) for one in ids})
-    return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
 def _check_lengths(patient_ids: Sequence, labels: Sequence) -> None:

@@ -148,8 +148,9 @@ class MamClipAlignedModel(MamClipPreTrainedModel):
             scale = bounded(scale, math.log(self.config.logit_scale_max))
         return scale.exp()
 
-    def _logits_per_image(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
-        """(images, P) and (captions, P), both of length 1 → (images, captions) float32."""
+    def compare_embeds(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
+        """image_embeds (images, P), text_embeds (captions, P), both of length 1 → logits (images, captions), float32:
+        their cosines over the temperature."""
         return self._scale() * (image_embeds @ text_embeds.T).float()
 
     def _contrastive_loss(self, logits_per_image: Tensor, caption_ids: Tensor | None) -> Tensor:
@@ -202,7 +203,7 @@ class MamClipModel(MamClipAlignedModel):
             output.image_embeds = F.normalize(image.pooler_output, dim=-1)
             output.vision_model_output = image if output_hidden_states else None
         if input_ids is not None and pixel_values is not None:
-            output.logits_per_image = self._logits_per_image(output.image_embeds, output.text_embeds)
+            output.logits_per_image = self.compare_embeds(output.image_embeds, output.text_embeds)
             output.logits_per_text = output.logits_per_image.T
         if return_loss:
             output.loss = self._contrastive_loss(output.logits_per_image, caption_ids)
@@ -263,7 +264,7 @@ class MamClipForPreTraining(MamClipAlignedModel):
                 logits, known = self._predict_words(states, image_embeds[rows], row_mask, labels[rows])
             output.mlm_logits, output.mlm_loss = logits, known_cross_entropy(logits, known)
         if return_loss:
-            logits = self._logits_per_image(image_embeds, text_embeds)
+            logits = self.compare_embeds(image_embeds, text_embeds)
             output.contrastive_loss = self._contrastive_loss(logits, caption_ids)
             output.loss = output.contrastive_loss
             if output.mlm_loss is not None:

@@ -9,6 +9,7 @@ from .image_processing_mamclip import MamClipBatch, MamClipImageProcessor
 from .pipeline_mamclip import MamClipImageClassificationPipeline, MamClipZeroShotImageClassificationPipeline
 from .placement_mamclip import Placement
 from .processing_mamclip import MamClipProcessor
+from .prompts_mamclip import PROMPT_SETS, Prompts, read_prompts
 
 # The Auto classes find a processor by its name; the key, a configuration elsewhere, is only what it hangs on.
 AutoImageProcessor.register(
@@ -17,6 +18,7 @@ AutoImageProcessor.register(
 AutoProcessor.register(MamClipProcessor, MamClipProcessor, exist_ok=True)
 
 __all__ = [
+    "PROMPT_SETS",
     "BreastBox",
     "MamClipBatch",
     "MamClipImageClassificationPipeline",
@@ -26,9 +28,11 @@ __all__ = [
     "Mammogram",
     "MammogramError",
     "Placement",
+    "Prompts",
     "find_breast",
     "grey_array",
     "read_dicom",
     "read_image",
+    "read_prompts",
     "to_uint8",
 ]

@@ -6,12 +6,15 @@ The ordinary pipelines open files as 8-bit RGB, which cannot read DICOM and turn
 
 import os
 
+import torch
 from transformers import ImageClassificationPipeline, ZeroShotImageClassificationPipeline
 from transformers.image_utils import load_image
 
 from .image_files import read_image
+from .prompts_mamclip import read_prompts
 
 REMOTE = ("http://", "https://", "data:")
+CAPTIONS = 64  # embedded at a time
 
 
 def open_mammogram(image, timeout=None):
@@ -56,16 +59,52 @@ class MamClipZeroShotImageClassificationPipeline(ZeroShotImageClassificationPipe
     """Which of some captions fits a mammogram best.
 
     `compare("LCC.dcm", candidate_labels=["spiculated mass", "normal mammogram"])` → [{"label": …, "score": …}, …],
-    best first; the scores add up to 1. Labels are read as they are: `hypothesis_template` is "{}" unless given.
+    best first. candidate_labels are one of
+
+        a list of labels, read as they are: the scores add up to 1;
+        a mapping of labels to lists of phrasings, whose embeddings are averaged: likewise;
+        a mapping of labels to {"present": phrasings, "absent": phrasings}: each label is scored for itself, in [0, 1];
+        a string, the name of a set in prompts_mamclip.py: "birads", "density" (of the first kind of mapping) or
+            "findings" (of the second). A string is nothing else: a single label goes into a list.
+
+    The text encoder reads them once a call, however many images there are. Each label or phrasing is put into
+    `hypothesis_template`, which is "{}" unless given here or when the pipeline is made.
     """
+
+    def __init__(self, hypothesis_template="{}", **kwargs):
+        self.hypothesis_template = hypothesis_template
+        super().__init__(**kwargs)
 
     def check_model_type(self, supported_models):
         """As in MamClipImageClassificationPipeline."""
 
-    def preprocess(self, image, candidate_labels=None, hypothesis_template="{}", timeout=None):
+    def _sanitize_parameters(self, candidate_labels=None, hypothesis_template=None, **kwargs):
+        preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
+        if candidate_labels is not None:
+            prompts = postprocess["prompts"] = read_prompts(candidate_labels)
+            forward["prompt_embeds"] = self._embed(prompts, hypothesis_template or self.hypothesis_template)
+        return preprocess, forward, postprocess
+
+    def _embed(self, prompts, template):
+        """Prompts → (P, D) float32, of length 1."""
+        captions = [template.format(phrase) for phrases in prompts.phrasings for phrase in phrases]
+        embeds = []
+        with self.device_placement(), torch.no_grad():
+            for start in range(0, len(captions), CAPTIONS):
+                batch = captions[start : start + CAPTIONS]
+                tokens = self.tokenizer(batch, return_tensors="pt", padding=True, truncation=True)
+                embeds.append(self.model(**tokens.to(self.device)).text_embeds.float())
+        return prompts.embeddings(torch.cat(embeds))
+
+    def preprocess(self, image, timeout=None):
         pixels = open_mammogram(image, timeout)
-        inputs = self.image_processor(images=pixels, return_tensors="pt").to(self.dtype)
-        captions = [hypothesis_template.format(label) for label in candidate_labels]
-        inputs["candidate_labels"] = candidate_labels
-        inputs["text_inputs"] = [self.tokenizer(captions, return_tensors="pt", padding=True, truncation=True)]
-        return inputs
+        return self.image_processor(images=pixels, return_tensors="pt").to(self.dtype)
+
+    def _forward(self, model_inputs, prompt_embeds):
+        image_embeds = self.model(**model_inputs).image_embeds.float()
+        return {"logits": self.model.compare_embeds(image_embeds, prompt_embeds)}
+
+    def postprocess(self, model_outputs, prompts):
+        scores = prompts.scores(model_outputs["logits"][0]).tolist()
+        ranked = sorted(zip(scores, prompts.labels, strict=True), key=lambda pair: -pair[0])
+        return [{"score": score, "label": label} for score, label in ranked]

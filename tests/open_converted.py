@@ -17,7 +17,7 @@ LABELS = ["round mass", "negative screening mammography of the left breast", "ca
 def main(inputs, output):
     given = load_file(inputs)
     with torch.no_grad():
-        seen = {**aligned(given), **classified(given), "zero_shot": zero_shot()}
+        seen = {**aligned(given), **classified(given), **zero_shot()}
     save_file({name: tensor.contiguous() for name, tensor in seen.items()}, output)
 
 
@@ -50,11 +50,22 @@ def classified(given):
 
 
 def zero_shot():
-    """A score per label, in the labels' order. The classifier's pipeline must open the file as well."""
+    """A score per label, in the labels' order, of captions and of the prompts for density. The classifier's pipeline
+    must open the file as well."""
     pipeline("image-classification", model="classifier", trust_remote_code=True)("LCC.dcm", density=True)
     compare = pipeline("zero-shot-image-classification", model="aligned", trust_remote_code=True)
-    scores = {fit["label"]: fit["score"] for fit in compare("LCC.dcm", candidate_labels=LABELS)}
-    return torch.tensor([scores[label] for label in LABELS])
+    fits = {
+        "zero_shot": (LABELS, compare("LCC.dcm", candidate_labels=LABELS)),
+        "zero_shot_density": ("ABCD", compare("LCC.dcm", candidate_labels="density")),
+    }
+    return {
+        name: torch.tensor([score(found, label) for label in labels])
+        for name, (labels, found) in fits.items()
+    }
+
+
+def score(fits, label):
+    return next(fit["score"] for fit in fits if fit["label"] == label)
 
 
 if __name__ == "__main__":

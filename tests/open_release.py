@@ -28,6 +28,7 @@ from transformers import (
 
 ALARM = "what follows is to be complained about"
 CAPTIONS = ["a spiculated mass", "left breast"]
+PHRASINGS = {"mass": ["a spiculated mass", "a mass", "mass in a breast"], "side": "left breast"}
 heard = []
 
 
@@ -79,6 +80,11 @@ def look(pixels):
         "density_logits": scores.density_logits.tolist(),
         "scores": pipeline("image-classification", model="mamclip", trust_remote_code=True)("LCC.dcm"),
         "fits": compare(["LCC.dcm", "LCC.dcm"], candidate_labels=CAPTIONS),
+        "phrased": compare(["LCC.dcm"] * 3, candidate_labels=PHRASINGS, batch_size=2),
+        "sets": {
+            name: compare(["LCC.dcm", "LCC.dcm"], candidate_labels=name)
+            for name in ("birads", "density", "findings")
+        },
         "both": classify(["LCC.dcm", "LCC.dcm"], density=True),
         "heard": list(heard),
     }

@@ -21,6 +21,7 @@ from tiny_models import pretraining_model
 from transformers import AutoModelForImageClassification, AutoProcessor
 
 from modeling_mamclip import MamClipModel
+from processing.prompts_mamclip import DENSITY
 from training.plain_pickle import PickleError, read_pickle
 from training.published import nearest_architecture, trunk_shapes
 from training.release import write_release
@@ -79,11 +80,14 @@ def test_a_fresh_process_computes_the_published_numbers(releases):
     inputs["mlm_labels"] = labels.masked_fill(labels == 0, -100)  # the published code ignores [PAD], 0
 
     seen = open_in_a_fresh_process(releases, inputs)
-    zero_shot = seen.pop("zero_shot")
+    captions, density = seen.pop("zero_shot"), seen.pop("zero_shot_density")
     assert set(seen) == set(expected) | set(classifier)
     for name, tensor in {**expected, **classifier}.items():
         torch.testing.assert_close(seen[name].view_as(tensor), tensor, rtol=1e-5, atol=1e-6, msg=name)
-    torch.testing.assert_close(zero_shot, one_by_one(releases), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        captions, one_by_one(releases, [[label] for label in LABELS]), rtol=1e-4, atol=1e-5
+    )
+    torch.testing.assert_close(density, one_by_one(releases, DENSITY.values()), rtol=1e-4, atol=1e-5)
 
 
 def open_in_a_fresh_process(releases, inputs):
@@ -100,17 +104,21 @@ def open_in_a_fresh_process(releases, inputs):
     return load_file(releases.parent / "seen.safetensors")
 
 
-def one_by_one(releases):
-    """The zero-shot scores of LCC.dcm, each label tokenized alone and padded to the context, as published."""
+def one_by_one(releases, labels):
+    """The zero-shot scores of LCC.dcm by the mean of each label's phrasings, each of which is tokenized alone and
+    padded to the context, as published."""
     model = MamClipModel.from_pretrained(releases / "aligned").eval()
     processor = AutoProcessor.from_pretrained(releases / "aligned", trust_remote_code=True)
     pixels = processor.image_processor(str(releases / "LCC.dcm"), return_tensors="pt")["pixel_values"]
-    options = {"padding": "max_length", "max_length": 24, "return_tensors": "pt"}
-    ids = [processor.tokenizer(label, **options)["input_ids"] for label in LABELS]
+    options = {"padding": "max_length", "max_length": 24, "truncation": True, "return_tensors": "pt"}
+    logits = []
     with torch.no_grad():
-        logits = [model(pixel_values=pixels, input_ids=tokens).logits_per_image for tokens in ids]
-    assert all(tuple(scores.shape) == (1, 1) for scores in logits)
-    return torch.cat(logits, dim=1).softmax(-1)[0]
+        image = model(pixel_values=pixels).image_embeds[0]
+        for phrasings in labels:
+            ids = [processor.tokenizer(phrasing, **options)["input_ids"] for phrasing in phrasings]
+            mean = torch.cat([model(input_ids=tokens).text_embeds for tokens in ids]).mean(dim=0)
+            logits.append(model.logit_scale.exp() * image @ mean / mean.norm())
+    return torch.stack(logits).softmax(-1)
 
 
 def test_the_card_and_the_configuration_name_the_published_choices(releases):

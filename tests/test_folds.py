@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_builders.folds import fingerprint_of, nested_subset, patient_folds, split_by_case, split_groups
+from dataset_builders.folds import nested_subset, patient_folds, split_by_case, split_groups
 
 
 @st.composite
@@ -96,8 +96,3 @@ def test_no_case_is_in_two_parts(seed):
     assert sorted(row for part in parts for row in part) == list(range(40))
     assert sum(len({cases[row] for row in part}) for part in parts) == 20
     assert all(parts)
-
-
-def test_a_fingerprint_tells_sets_of_ids_apart_and_nothing_else():
-    assert fingerprint_of(["b", "a", "b"]) == fingerprint_of(iter(["a", "b"]))
-    assert len({fingerprint_of(ids) for ids in ([], ["a"], ["a", "b"], ["ab"], ["a,b"], ["b"])}) == 6

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from tiny_models import VISION, pretraining_model, processor, random_weights
 
 from modeling_mamclip import MamClipForImageClassification, MamClipForPreTraining, MamClipModel
+from processing import PROMPT_SETS
 from training.initialization import new_classifier
 from training.release import write_release
 
@@ -67,6 +68,7 @@ def test_a_release_serves_every_auto_class_in_a_fresh_process(folders, kind, tmp
     check_numbers(seen, folders / "pretrained", classifier, pixels)
     check_scores(seen, classifier, release.parent / "LCC.dcm")
     check_fits(seen, folders / "pretrained", release.parent / "LCC.dcm")
+    check_prompts(seen, folders / "pretrained", release.parent / "LCC.dcm")
     assert UNSUPPORTED not in str(seen["heard"]) + stderr
     assert not complaints(seen["heard"]) and not complaints(stderr.splitlines())
     assert {"missing", "unexpected"} <= {word for word in COMPLAINTS if word in str(seen["alarm"]).lower()}
@@ -133,6 +135,45 @@ def check_fits(seen, pretrained, path):
     for fits in seen["fits"]:
         found = {fit["label"]: fit["score"] for fit in fits}
         assert [found[caption] for caption in captions] == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def check_prompts(seen, pretrained, path):
+    """A label's score is that of the mean of its phrasings; a finding's that of present against absent."""
+    model, processing = MamClipModel.from_pretrained(pretrained).eval(), processor()
+    values = processing.image_processor(path, return_tensors="pt")["pixel_values"]
+
+    def logit(phrasings):
+        """Of the mean, by hand: each phrasing is embedded alone."""
+        with torch.no_grad():
+            alone = [
+                model(pixel_values=values, **processing(text=[p], return_tensors="pt")) for p in phrasings
+            ]
+        mean = sum(output.text_embeds for output in alone) / len(alone)
+        cosine = (alone[0].image_embeds * mean).sum() / mean.norm()
+        return model.logit_scale.exp() * cosine
+
+    def check(fits, expected):
+        found = {fit["label"]: fit["score"] for fit in fits}
+        assert [fit["score"] for fit in fits] == sorted(found.values(), reverse=True)
+        assert found == pytest.approx(dict(expected), abs=1e-5)
+
+    def softmax(sets):
+        scores = torch.stack([logit(phrasings) for phrasings in sets.values()]).softmax(0)
+        return zip(sets, scores.tolist(), strict=True)
+
+    mass = ["a spiculated mass", "a mass", "mass in a breast"]
+    for fits in seen["phrased"]:
+        check(fits, softmax({"mass": mass, "side": ["left breast"]}))
+    assert len(seen["phrased"]) == 3
+    for name in ("birads", "density"):
+        for fits in seen["sets"][name]:
+            check(fits, softmax(PROMPT_SETS[name]))
+    present_or_absent = {
+        name: (logit(sides["present"]) - logit(sides["absent"])).sigmoid().item()
+        for name, sides in PROMPT_SETS["findings"].items()
+    }
+    for fits in seen["sets"]["findings"]:
+        check(fits, present_or_absent)
 
 
 def test_a_linear_probe_adds_no_second_encoder(folders, tmp_path):

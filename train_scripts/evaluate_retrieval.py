@@ -9,7 +9,6 @@ from typing import Any
 import datasets
 from transformers.utils.logging import disable_progress_bar
 
-from dataset_builders.folds import fingerprint_of, split_by_case
 from evaluation.examples import retrieval_examples, write_examples
 from evaluation.report_tables import retrieval_lines
 from evaluation.retrieval import retrieval_metrics
@@ -17,7 +16,7 @@ from training.cli import ScriptParser, run_script
 from training.embedding import load_aligned
 from training.pair_embeddings import embed_pairs, load_pairs, model_fingerprint
 from training.release import refuse_existing
-from training.runs import OPTIONS, RESULTS, read_json, write_json
+from training.runs import RESULTS, held_out_rows, write_json
 
 EXAMPLES = "examples.html"
 
@@ -29,7 +28,7 @@ def main() -> None:
     disable_progress_bar()  # of the weights, which take no time
     pairs = load_pairs(args.pairs)
     if args.held_out:
-        pairs = pairs.select(held_out_rows(pairs["case_id"][:], args.held_out))
+        pairs = pairs.select(held_out_rows(args.held_out, pairs["case_id"][:]))
     model, processor = load_aligned(args.model)
     about = describe(args, pairs, model_fingerprint(model, processor))
     embeddings = embed_pairs(model, processor, pairs, args.batch_size)
@@ -69,25 +68,6 @@ def parse_args() -> argparse.Namespace:
     if args.batch_size < 1:
         parser.error(f"--batch-size is {args.batch_size}; expected 1 or more")
     return args
-
-
-def held_out_rows(cases: Sequence[Any], run: Path) -> list[int]:
-    """The rows that a pretraining run held out; ValueError if these are not the pairs that it had."""
-    options, results = (read_json(run / name, "pretrain.py") for name in (OPTIONS, RESULTS))
-    try:
-        fractions = options["validation_fraction"], options["held_out_fraction"]
-        held_out = split_by_case(cases, *fractions, options["seed"])[2]
-        own, same = " ".join(options["pairs"]), results["held_out_cases"]
-    except KeyError as error:
-        raise ValueError(
-            f"{run} says nothing of {error}; expected an output folder of today's pretrain.py."
-        ) from error
-    if fingerprint_of(cases[row] for row in held_out) != same:
-        raise ValueError(
-            f"of these {len(cases)} pairs, {run} would have held out other cases than it did; "
-            f"give its own pairs, in its order: {own}."
-        )
-    return held_out
 
 
 def describe(args: argparse.Namespace, pairs: datasets.Dataset, fingerprint: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from functools import partial
 
 from transformers import set_seed
 
-from dataset_builders.folds import fingerprint_of, split_by_case
+from dataset_builders.folds import split_by_case
 from evaluation.retrieval import retrieval_metrics
 from training.adapters import lora_facts
 from training.callbacks import EpochLine, SetEpoch, epoch_history
@@ -33,7 +33,7 @@ from training.pretraining import (
     resized_pairs,
     save_pretrained,
 )
-from training.runs import finish_run, last_checkpoint, open_run, start_run
+from training.runs import finish_run, last_checkpoint, note_held_out, open_run, start_run
 from training.trainers import PretrainingTrainer, best_epoch, training_arguments
 
 NEEDS = """Pretraining needs image–caption pairs and a folder for its result:
@@ -93,7 +93,7 @@ def main() -> None:
             "n_train": len(train),
             "n_validation": len(validation),
             "n_held_out": len(held_out),
-            "held_out_cases": fingerprint_of(cases[row] for row in held_out.rows),
+            "held_out": note_held_out(cases, held_out.rows),
             "seconds": round(time.monotonic() - began, 1),
         }
         save = partial(save_pretrained, model=trainer.model, processor=processor, options=options)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,36 @@ def finish_run(options: TrainingOptions, save: Any, results: Mapping[str, Any]) 
     write_json(output / RESULTS, results)
     if not options.keep_checkpoints:
         shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
+
+
+def note_held_out(cases: Sequence[str], rows: Sequence[int]) -> dict[str, Any]:
+    """What results.json says of the pairs that a run held out, for `held_out_rows`.
+
+    cases: the case of every pair that the run was given, in order. rows: numbers of those that were held out.
+    """
+    return {"of_cases": _fingerprint(cases), "rows": list(rows)}
+
+
+def held_out_rows(run: Path, cases: Sequence[str]) -> list[int]:
+    """The numbers of those pairs that a pretraining run held out, of the very pairs that it was given.
+
+    cases: the case of every pair. Raises ValueError where they are not those of the run, or not in its order, and
+    FileNotFoundError where there is no run.
+    """
+    options, results = (read_json(run / name, "pretrain.py") for name in (OPTIONS, RESULTS))
+    if "held_out" not in results:
+        raise ValueError(f"{run} does not say what it held out; expected an output folder of pretrain.py.")
+    if results["held_out"]["of_cases"] != _fingerprint(cases):
+        raise ValueError(
+            f"these {len(cases)} pairs are not those that {run} was given; "
+            f"give its own, in its order: {' '.join(options['pairs'])}."
+        )
+    return results["held_out"]["rows"]
+
+
+def _fingerprint(names: Sequence[str]) -> str:
+    """SHA-256 of names in their order, as hexadecimal digits."""
+    return hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()
 
 
 def read_json(path: Path, script: str) -> dict[str, Any]:
