@@ -3,9 +3,10 @@
 from transformers import AutoImageProcessor
 
 from .breast_crop import BreastBox, find_breast
-from .dicom import Mammogram, MammogramError, read_dicom
+from .dicom import read_dicom
 from .image_files import grey_array, read_image, to_uint8
 from .image_processing_mamclip import MamClipImageProcessor
+from .mammogram import Mammogram, MammogramError
 from .pipeline_mamclip import MamClipImageClassificationPipeline, MamClipZeroShotImageClassificationPipeline
 from .processing_mamclip import MamClipProcessor
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from .dicom import Mammogram, MammogramError, read_dicom
+from .dicom import read_dicom
+from .dicom_file import HEAD, SUFFIXES, has_mark
+from .mammogram import Mammogram, MammogramError
 
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 WIDE_MODES = ("I", "F")  # 32 bits a pixel; "I;16" and its byte orders have 16
 
 
@@ -38,7 +39,7 @@ def read_image(source) -> Mammogram:
 def is_dicom(source: str | os.PathLike | bytes) -> bool:
     """Whether a file (or its bytes) has DICOM's mark at byte 128 (PS3.10 7.1), or its suffix."""
     if isinstance(source, bytes):
-        return source[128:132] == b"DICM"
+        return has_mark(source)
     path = Path(source)
     if not path.exists():
         raise FileNotFoundError(
@@ -47,8 +48,7 @@ def is_dicom(source: str | os.PathLike | bytes) -> bool:
     if path.is_dir():
         raise MammogramError(f"{path} is a folder; give the path of one image.")
     with path.open("rb") as file:
-        start = file.read(132)
-    return start[128:] == b"DICM" or path.suffix.lower() in DICOM_SUFFIXES
+        return has_mark(file.read(HEAD)) or path.suffix.lower() in SUFFIXES
 
 
 def grey_pixels(image: Image.Image) -> np.ndarray:
