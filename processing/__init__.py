@@ -4,6 +4,7 @@ from transformers import AutoImageProcessor
 
 from .breast_crop import BreastBox, find_breast
 from .dicom import read_dicom
+from .dicom_opener import register_dicom_opener
 from .image_files import grey_array, read_image, to_uint8
 from .image_processing_mamclip import MamClipImageProcessor
 from .mammogram import Mammogram, MammogramError
@@ -27,5 +28,6 @@ __all__ = [
     "grey_array",
     "read_dicom",
     "read_image",
+    "register_dicom_opener",
     "to_uint8",
 ]
