@@ -3,9 +3,11 @@
 from transformers import AutoImageProcessor, AutoProcessor
 
 from .breast_crop import BreastBox, find_breast
-from .dicom import Mammogram, MammogramError, read_dicom
+from .dicom import read_dicom
+from .dicom_opener import register_dicom_opener
 from .image_files import grey_array, read_image, to_uint8
 from .image_processing_mamclip import MamClipBatch, MamClipImageProcessor
+from .mammogram import Mammogram, MammogramError
 from .pipeline_mamclip import MamClipImageClassificationPipeline, MamClipZeroShotImageClassificationPipeline
 from .placement_mamclip import Placement
 from .processing_mamclip import MamClipProcessor
@@ -34,5 +36,6 @@ __all__ = [
     "read_dicom",
     "read_image",
     "read_prompts",
+    "register_dicom_opener",
     "to_uint8",
 ]

@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from .dicom import Mammogram, MammogramError, read_dicom
+from .dicom import read_dicom
+from .dicom_file import HEAD, SUFFIXES, has_mark
+from .mammogram import Mammogram, MammogramError
 
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 WIDE_MODES = ("I", "F")  # 32 bits a pixel; "I;16" and its byte orders have 16
 
 
-def read_image(source) -> Mammogram:
+def read_image(source, **options) -> Mammogram:
     """Read a mammogram.
 
     source: a path (str or PathLike) or the bytes of a file, a `PIL.Image`, or an (H, W) array of numbers.
-    DICOM is told by its content, so a wrong file name does no harm.
+    options: of `read_dicom`, for files that are DICOM. These are told by their content, so a wrong name does no harm.
     → pixels (H, W) uint8 or uint16; view, laterality and the rest are known for DICOM alone.
 
     Raises MammogramError for what cannot be read, FileNotFoundError for a missing file.
@@ -31,14 +32,14 @@ def read_image(source) -> Mammogram:
             f"a {type(source).__name__} is no image; give a path, bytes, a PIL image or an array."
         )
     if is_dicom(source):
-        return read_dicom(source)
+        return read_dicom(source, **options)
     return Mammogram(_read_picture(source))
 
 
 def is_dicom(source: str | os.PathLike | bytes) -> bool:
     """Whether a file (or its bytes) has DICOM's mark at byte 128 (PS3.10 7.1), or its suffix."""
     if isinstance(source, bytes):
-        return source[128:132] == b"DICM"
+        return has_mark(source)
     path = Path(source)
     if not path.exists():
         raise FileNotFoundError(
@@ -47,8 +48,7 @@ def is_dicom(source: str | os.PathLike | bytes) -> bool:
     if path.is_dir():
         raise MammogramError(f"{path} is a folder; give the path of one image.")
     with path.open("rb") as file:
-        start = file.read(132)
-    return start[128:] == b"DICM" or path.suffix.lower() in DICOM_SUFFIXES
+        return has_mark(file.read(HEAD)) or path.suffix.lower() in SUFFIXES
 
 
 def grey_pixels(image: Image.Image) -> np.ndarray:

@@ -12,9 +12,9 @@ from transformers.image_processing_backends import TorchvisionBackend
 from transformers.utils import TensorType
 
 from .breast_crop import find_breast
-from .dicom import MammogramError
 from .film_labels import chest_wall_on_right, without_labels
 from .image_files import grey_array, read_image
+from .mammogram import MammogramError
 from .opencv_resize import resize_8bit
 from .placement_mamclip import Placement, window_of
 

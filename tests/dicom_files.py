@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+from PIL import Image
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
@@ -26,8 +27,9 @@ def mammogram(pixels, *, bits=12, signed=False, **tags):
     dataset.Modality, dataset.PhotometricInterpretation = "MG", "MONOCHROME2"
     dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, int(signed)
     dataset.Rows, dataset.Columns = pixels.shape[-2:]
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, bits, bits - 1
-    dataset.PixelData = pixels.astype("<i2" if signed else "<u2").tobytes()
+    size = 1 if bits <= 8 else 2
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8 * size, bits, bits - 1
+    dataset.PixelData = pixels.astype(f"<{'i' if signed else 'u'}{size}").tobytes()
     for name, value in tags.items():
         if value is None:
             delattr(dataset, name)
@@ -44,13 +46,41 @@ def lookup(entries, first, bits):
     return Sequence([item])
 
 
-def view_code(code):
+def view_code(code, *modifiers):
+    """A sequence of one coded view, with the codes of its modifiers within."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, "SCT", "a view"
+    if modifiers:
+        item.ViewModifierCodeSequence = Sequence([view_code(modifier)[0] for modifier in modifiers])
     return Sequence([item])
+
+
+def functional_groups(dataset, shared, frames):
+    """Give an image of several frames its functional groups: {sequence: {tag: value}}, shared and for each frame."""
+    dataset.SharedFunctionalGroupsSequence = Sequence([_group(shared)])
+    dataset.PerFrameFunctionalGroupsSequence = Sequence([_group(group) for group in frames])
+
+
+def _group(sequences):
+    group = Dataset()
+    for name, tags in sequences.items():
+        item = Dataset()
+        for tag, value in tags.items():
+            setattr(item, tag, value)
+        setattr(group, name, Sequence([item]))
+    return group
 
 
 def as_bytes(dataset):
     buffer = io.BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
+
+
+def forget_dicom_opener():
+    """Make Pillow as it was before register_dicom_opener."""
+    Image.ID.remove("DICOM")
+    for registry in (Image.OPEN, Image.MIME):
+        del registry["DICOM"]
+    for suffix in [suffix for suffix, name in Image.EXTENSION.items() if name == "DICOM"]:
+        del Image.EXTENSION[suffix]
