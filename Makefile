@@ -23,7 +23,7 @@ $(READY): setup.py constraints.txt
 	    || { echo "error: $(PYTHON) is older than 3.11; run make with PYTHON=python3.11 or newer"; exit 2; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || PYTHON=$(PYTHON) bash .ci/apt_install.sh python3-venv
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[demo,test]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench,demo,test]"
 	@touch $@
 
 ocr:

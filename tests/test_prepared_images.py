@@ -117,6 +117,8 @@ def test_other_options_and_other_folders_are_refused(archive, tmp_path, monkeypa
     assert manifest(tmp_path / "out") == before
     assert prepare(monkeypatch, archive, archive) == 2
     assert "holds something else" in capsys.readouterr().err
+    assert prepare(monkeypatch, archive, tmp_path / "new", "--frame", "middle") == 2
+    assert "'middle' is none of central, max, nor a number" in capsys.readouterr().err
     assert prepare(monkeypatch, tmp_path / "nowhere", tmp_path / "new") == 2
     assert not (tmp_path / "new").exists()
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from dataset_builders.mammogram_files import list_files
 from dataset_builders.prepared_images import MANIFEST, Preparation, open_output, prepare_files
+from processing.dicom import FRAMES, MODES
 from training.cli import ScriptParser, run_script
 
 
@@ -54,7 +55,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         "--mode",
-        choices=("min_max", "voi"),
+        choices=MODES,
         default="min_max",
         help="of DICOM: all values, as published, or the file's own window (default: %(default)s)",
     )
@@ -76,6 +77,8 @@ def parse_args() -> argparse.Namespace:
 
 
 def frame(word: str) -> int | str:
+    if not word.isdigit() and word not in FRAMES:
+        raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(FRAMES)}, nor a number from 0")
     return int(word) if word.isdigit() else word
 
 
