@@ -30,7 +30,7 @@ settings = files(medip).joinpath("default.yaml").read_text().replace("num_worker
 Path(sys.argv[2] + ".yaml").write_text(settings)
 done = medip.run(sys.argv[1], sys.argv[2], sys.argv[2] + ".yaml")
 assert done["success_count"] == len(list(Path(sys.argv[1]).iterdir())), done
-assert done["config"]["runtime"]["num_workers"] == int(sys.argv[3]), done
+assert done["config"].runtime.num_workers == int(sys.argv[3]), done
 """
 
 
