@@ -1,15 +1,18 @@
 """Mammograms → model input: breast crop, stretch to 1024 × 768, per-image min–max to [0, 1], three equal channels."""
 
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 from transformers import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
-from transformers.utils import TensorType
+from transformers.utils import TensorType, cached_file
 
 from .breast_crop import find_breast
+from .breast_detector import WEIGHTS_NAME, detector_file, load_detector
 from .image_files import grey_array, read_image
 from .opencv_resize import resize_8bit
 
@@ -17,13 +20,16 @@ SCALINGS = ("min_max", "none")
 # What an image processor does, and what the published code did.
 DEFAULTS = {"do_crop": True, "scaling": "min_max", "antialias": True}
 PUBLISHED = {"do_crop": False, "scaling": "min_max", "antialias": False}
+# What from_pretrained may be told about where files are.
+WHERE = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 
 
 class MamClipImageProcessor(BaseImageProcessor):
     """From any form of a mammogram to `pixel_values`.
 
     size: {"height": 1024, "width": 768} as published; the breast is stretched to it, whatever its proportions.
-    do_crop: crop to the breast first (`find_breast`).
+    do_crop: crop to the breast first (`find_breast`). The detector's weights lie in the folder that the processor
+        was loaded from, or beside this code; they travel with `save_pretrained`, and the network is no attribute.
     scaling: "min_max" stretches each image to [0, 1], as published; "none" divides unsigned integers by their
         type's largest value and leaves floats, which should be in [0, 1], as they are.
     antialias: average when an image is made smaller. The published code did not, which loses calcifications.
@@ -32,6 +38,7 @@ class MamClipImageProcessor(BaseImageProcessor):
     """
 
     model_input_names = ["pixel_values"]
+    _detector_weights: str | None = None  # a path; None: beside the code
 
     def __init__(
         self,
@@ -49,6 +56,31 @@ class MamClipImageProcessor(BaseImageProcessor):
         for name, value in _options(given, PUBLISHED if published else DEFAULTS).items():
             setattr(self, name, value)
         _check(self.size, self.scaling)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """As usual; besides, the detector's weights are looked for in the same folder or repository."""
+        where = {name: kwargs[name] for name in WHERE if name in kwargs}
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        processor = loaded[0] if isinstance(loaded, tuple) else loaded
+        processor._detector_weights = _weights_in(pretrained_model_name_or_path, where)
+        return loaded
+
+    def save_pretrained(self, save_directory, *args, **kwargs):
+        """As usual, with the detector's weights beside the configuration."""
+        self.copy_detector(save_directory)
+        return super().save_pretrained(save_directory, *args, **kwargs)
+
+    def copy_detector(self, folder) -> None:
+        """Put the detector's weights into a folder, unless they lie there or are not needed."""
+        source, target = detector_file(self._detector_weights), Path(folder) / WEIGHTS_NAME
+        if self.do_crop and source.is_file() and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+
+    def to_dict(self) -> dict:
+        """Without the path of the detector's weights, which is this machine's own."""
+        return {name: value for name, value in super().to_dict().items() if name != "_detector_weights"}
 
     def fetch_images(self, images):
         """Paths → pixels with all their bits: what the base class does is to open them as 8-bit RGB."""
@@ -81,10 +113,19 @@ class MamClipImageProcessor(BaseImageProcessor):
         given = {"do_crop": do_crop, "scaling": scaling, "antialias": antialias}
         options = _options(given, {name: getattr(self, name) for name in given})
         _check(size, options["scaling"])
+        options["detector"] = load_detector(self._detector_weights) if options.pop("do_crop") else None
         rows = [_prepare(image, size, **options, opencv=self.published) for image in _as_list(images)]
         pixel_values = [row.expand(3, -1, -1) for row in rows]
         data = torch.stack(pixel_values) if return_tensors else [row.numpy() for row in pixel_values]
         return BatchFeature({"pixel_values": data}, tensor_type=return_tensors)
+
+
+def _weights_in(folder, where: dict) -> str | None:
+    """The detector's weights in a local folder or a repository of the Hub, or None."""
+    try:
+        return cached_file(str(folder), WEIGHTS_NAME, **where)
+    except OSError:
+        return None
 
 
 def _options(given: dict, defaults: dict) -> dict:
@@ -107,11 +148,11 @@ def _as_list(images) -> list:
     return list(images) if getattr(images, "ndim", 0) == 4 else [images]
 
 
-def _prepare(image, size: dict[str, int], do_crop: bool, scaling: str, antialias: bool, opencv: bool):
-    """One image → (1, H, W) float32."""
+def _prepare(image, size: dict[str, int], scaling: str, antialias: bool, detector, opencv: bool):
+    """One image → (1, H, W) float32; it is cropped where there is a detector."""
     pixels = _pixels(image)
-    if do_crop:
-        pixels = find_breast(pixels).crop(pixels)
+    if detector is not None:
+        pixels = find_breast(pixels, detector).crop(pixels)
     target = (size["height"], size["width"])
     if opencv and not antialias and pixels.dtype == np.uint8:
         values = torch.from_numpy(resize_8bit(pixels, *target)).float()[None]
