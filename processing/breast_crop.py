@@ -14,12 +14,16 @@ REACH = 0.08  # of the detector's box: how far beyond it its edges may be correc
 INWARDS = np.array(
     [0.6, 1.0, 0.6, 1.0]
 )  # how far x0, y0, x1, y1 are drawn in; outwards they go the whole way
-GROWTH, GROWTHS = 0.25, 8  # by how much of its size a box grows where it cuts the breast, and how often at most
+GROWTH, GROWTHS = (
+    0.25,
+    8,
+)  # by how much of its size a box grows where it cuts the breast, and how often at most
 CROSSING = 0.25  # of the component's extent along a border of the window: so much says that it goes on there
 FLAT = 0.05  # of the range: so near to black or white is black or white
 SKIP = 3  # of so many pixels each way one is enough to tell grey levels
 OUTWARDS = np.array([-1, -1, 1, 1])
-NARROW, THIN = 3, 0.03  # the opening and the tail there, as OPENING and TAIL
+NARROW = 3  # the opening there, as OPENING
+TAIL_OUT, TAIL_IN = 0.05, 0.03  # as TAIL, where an upper or lower edge goes outwards, and inwards
 FAINT = 0.04  # there, as DARK
 BLACK = 0.004  # of the range: what is no brighter than this lies beyond the film
 LONG_SIDE = 256  # pixels of the reduced image in which the breast is looked for
@@ -86,10 +90,10 @@ def refined(image: np.ndarray, box: np.ndarray) -> np.ndarray:
         if not cut.any():
             break
         box = np.where(cut, np.clip(box + GROWTH / REACH * reach * OUTWARDS, 0, image.shape[::-1] * 2), box)
-    edges = np.array(_box(component, THIN)) + (x0, y0, x0, y0)
-    near = np.abs(edges - box) <= 1.5 * reach
-    step = np.where((edges - box) * OUTWARDS > 0, 1.0, INWARDS)
-    return np.where(near, box + step * (edges - box), box)
+    far, near = (np.array(_box(component, tail)) + (x0, y0, x0, y0) - box for tail in (TAIL_OUT, TAIL_IN))
+    moves = np.where(far * OUTWARDS > 0, far, np.where(near * OUTWARDS < 0, near, 0))
+    steps = np.where(moves * OUTWARDS > 0, 1.0, INWARDS)
+    return box + np.where(np.abs(moves) <= 1.5 * reach, steps * moves, 0)
 
 
 def _cut(component: np.ndarray) -> np.ndarray:

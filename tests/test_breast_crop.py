@@ -14,7 +14,7 @@ from transformers import AutoImageProcessor
 from dataset_builders.phantom.case import draw_case
 from dataset_builders.phantom.render import render_view
 from processing import MamClipImageProcessor, MamClipProcessor, find_breast, to_uint8
-from processing.breast_crop import find_by_threshold
+from processing.breast_crop import find_by_threshold, refined
 from processing.breast_detector import WEIGHTS_NAME, best_box, detector_file, load_detector, reduced
 from processing.yolox import Yolox
 from training.detector_scores import overlap
@@ -116,6 +116,16 @@ def test_where_the_detector_is_unsure_the_threshold_decides():
     found = find_breast(pixels, clueless)
     assert found == find_by_threshold(pixels) and found.source == "threshold"
     assert agreement(found, truth)[0] > 0.85
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_box_that_cuts_the_breast_grows_until_it_holds_it(inverted):
+    pixels, truth = widened(*phantom("L", "CC"), 0, 60, 150, 60, 40)
+    small = reduced(pixels.max() - pixels if inverted else pixels, 416)
+    wanted = truth * small.shape[0] / pixels.shape[0]
+    cut = wanted + np.array([0.25, 0.02, 0, -0.02]) * np.tile(wanted[2:] - wanted[:2], 2)
+    iou, covered = overlap(refined(small, cut), wanted)
+    assert overlap(cut, wanted)[0] < 0.75 and iou > 0.95 and covered > 0.98
 
 
 # ---- how
