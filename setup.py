@@ -89,7 +89,7 @@ setup(
         "evaluation",
         "training",
     ],
-    package_data={"evaluation": ["*.jinja", "*.html", "*.css"]},
+    package_data={"evaluation": ["*.jinja", "*.html", "*.css"], "processing": ["*.safetensors"]},
     install_requires=CORE,
     extras_require={
         "dicom": DICOM,

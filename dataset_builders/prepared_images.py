@@ -140,6 +140,8 @@ def warnings_of(mammogram: Mammogram, box: BreastBox | None) -> Iterator[str]:
     """What somebody should look at before this image is used."""
     if box is not None and box.source == "whole":
         yield "no breast stands out, or it was cropped before"
+    if box is not None and box.source == "threshold":
+        yield "the breast detector was unsure, and a threshold decided"
     if mammogram.view is not None and mammogram.view not in VIEWS:
         yield f"view {mammogram.view} is neither {' nor '.join(VIEWS)}"
     if mammogram.presentation == "FOR PROCESSING":

@@ -55,7 +55,7 @@ class RecordBuilder(datasets.GeneratorBasedBuilder):
     """
 
     BUILDER_CONFIG_CLASS = RecordConfig
-    VERSION = datasets.Version("1.0.0")
+    VERSION = datasets.Version("1.1.0")  # 1.1: cropped by the detector
     own_features: dict[str, Any] = {}
 
     def __init__(self, *args, data_dir: str | Path | None = None, **kwargs) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from .breast_crop import _reduced, _tissue, largest_component
+from .bright_regions import largest_component, reduced_by_area, tissue
 
 GROWTH = 5  # pixels of the reduced image by which labels are grown, so that their glow goes with them
 SIDE = 1 / 3  # of the width: as wide a part of the image is compared with its like on the other side
@@ -15,7 +15,7 @@ def without_labels(pixels: torch.Tensor) -> torch.Tensor:
 
     The breast is the largest connected bright region. What touches it stays.
     """
-    small = _reduced(pixels.float())
+    small = reduced_by_area(pixels.float())
     bright = _bright(small)
     breast = largest_component(bright)
     labels = _grown(bright & ~breast) & ~torch.from_numpy(breast)
@@ -25,7 +25,7 @@ def without_labels(pixels: torch.Tensor) -> torch.Tensor:
 
 def chest_wall_on_right(pixels: torch.Tensor) -> bool:
     """Whether there is more tissue along the right border of an (H, W) image than along the left one."""
-    breast = largest_component(_bright(_reduced(pixels.float())))
+    breast = largest_component(_bright(reduced_by_area(pixels.float())))
     part = max(1, round(SIDE * breast.shape[1]))
     return bool(breast[:, -part:].sum() > breast[:, :part].sum())
 
@@ -33,7 +33,7 @@ def chest_wall_on_right(pixels: torch.Tensor) -> bool:
 def _bright(small: torch.Tensor) -> np.ndarray:
     """Mask of what is brighter than the background of a reduced image; nothing of a blank one."""
     low, high = small.aminmax()
-    return _tissue((small - low) / (high - low).clamp(min=1e-12)).cpu().numpy()
+    return tissue((small - low) / (high - low).clamp(min=1e-12)).cpu().numpy()
 
 
 def _grown(mask: np.ndarray) -> torch.Tensor:

@@ -1,6 +1,8 @@
 """Mammograms → model input: breast crop, stretch to 1024 × 768, per-image min–max to [0, 1], three equal channels."""
 
 import os
+import shutil
+from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
@@ -9,15 +11,18 @@ from huggingface_hub.dataclasses import validate_typed_dict
 from torch.nn import functional as F
 from transformers import BatchFeature
 from transformers.image_processing_backends import TorchvisionBackend
-from transformers.utils import TensorType
+from transformers.utils import TensorType, cached_file
 
 from .breast_crop import find_breast
+from .breast_detector import WEIGHTS_NAME, detector_file, load_detector
 from .film_labels import chest_wall_on_right, without_labels
 from .image_files import grey_array, read_image
 from .mammogram import MammogramError
 from .opencv_resize import resize_8bit
 from .placement_mamclip import Placement, window_of
+from .yolox import Yolox
 
+WHERE = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 SCALINGS = ("min_max", "imagenet", "none")
 FITS = ("stretch", "pad")
 # The mean and deviation of ImageNet's three channels, which timm's ImageNet weights were trained with.
@@ -60,7 +65,8 @@ class MamClipImageProcessor(TorchvisionBackend):
     """From any form of a mammogram to `pixel_values`.
 
     size: {"height": 1024, "width": 768} as published.
-    do_crop: crop to the breast first (`find_breast`).
+    do_crop: crop to the breast first (`find_breast`). The detector's weights lie in the folder that the processor
+        was loaded from, or beside this code; they travel with `save_pretrained`, and the network is no attribute.
     remove_labels: darken what is bright outside the breast: film labels, markers, the scanner's border.
     orient: mirror images whose chest wall is on the right, so that it is on the left.
     fit: "stretch" gives the breast the whole input, whatever its proportions, as published; "pad" keeps them, with
@@ -80,6 +86,7 @@ class MamClipImageProcessor(TorchvisionBackend):
     orient = False
     fit = "stretch"
     published = False
+    _detector_weights: str | None = None  # a path; None: beside the code
 
     def __init__(self, **kwargs):
         unknown = sorted(set(kwargs) - set(MamClipImagesKwargs.__annotations__) - _SAVED)
@@ -97,6 +104,31 @@ class MamClipImageProcessor(TorchvisionBackend):
 
     def _validate_preprocess_kwargs(self, *, size, scaling, fit, **kwargs) -> None:
         _check(size, scaling, fit)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """As usual; besides, the detector's weights are looked for in the same folder or repository."""
+        where = {name: kwargs[name] for name in WHERE if name in kwargs}
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        processor = loaded[0] if isinstance(loaded, tuple) else loaded
+        processor._detector_weights = _weights_in(pretrained_model_name_or_path, where)
+        return loaded
+
+    def save_pretrained(self, save_directory, *args, **kwargs):
+        """As usual, with the detector's weights beside the configuration."""
+        self.copy_detector(save_directory)
+        return super().save_pretrained(save_directory, *args, **kwargs)
+
+    def copy_detector(self, folder) -> None:
+        """Put the detector's weights into a folder, unless they lie there or are not needed."""
+        source, target = detector_file(self._detector_weights), Path(folder) / WEIGHTS_NAME
+        if self.do_crop and source.is_file() and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+
+    def to_dict(self) -> dict:
+        """Without the path of the detector's weights, which is this machine's own."""
+        return {name: value for name, value in super().to_dict().items() if name != "_detector_weights"}
 
     def fetch_images(self, images):
         """Paths → pixels with all their bits: what the base class does is to open them as 8-bit RGB."""
@@ -135,12 +167,21 @@ class MamClipImageProcessor(TorchvisionBackend):
 
     def _preprocess(self, images: list[torch.Tensor], return_tensors=None, **options) -> MamClipBatch:
         options = {name: options[name] for name in _STEPS}
+        options["detector"] = load_detector(self._detector_weights) if options.pop("do_crop") else None
         prepared = [_prepare(pixels, **options) for pixels in images]
         rows = [values for values, _ in prepared]
         data = torch.stack(rows) if return_tensors else [row.cpu().numpy() for row in rows]
         batch = MamClipBatch({"pixel_values": data}, tensor_type=return_tensors)
         batch.placements = [placement for _, placement in prepared]
         return batch
+
+
+def _weights_in(folder, where: dict) -> str | None:
+    """The detector's weights in a local folder or a repository of the Hub, or None."""
+    try:
+        return cached_file(str(folder), WEIGHTS_NAME, **where)
+    except OSError:
+        return None
 
 
 _STEPS = ("size", "do_crop", "remove_labels", "orient", "fit", "scaling", "antialias", "published")
@@ -180,7 +221,7 @@ def _prepare(
     pixels: torch.Tensor,
     *,
     size: dict[str, int],
-    do_crop: bool,
+    detector: Yolox | None,
     remove_labels: bool,
     orient: bool,
     fit: str,
@@ -190,7 +231,7 @@ def _prepare(
 ) -> tuple[torch.Tensor, Placement]:
     """One image → (3, H, W) float32, and where it lies in it."""
     target = (size["height"], size["width"])
-    box = _box(pixels, do_crop)
+    box = _box(pixels, detector)
     cut = pixels[box[1] : box[3], box[0] : box[2]]
     at_right = (orient or fit == "pad") and chest_wall_on_right(cut)
     flipped = orient and at_right
@@ -203,10 +244,11 @@ def _prepare(
     return values, Placement(tuple(pixels.shape), box, flipped, target, window)
 
 
-def _box(pixels: torch.Tensor, do_crop: bool) -> tuple[int, int, int, int]:
-    if not do_crop:
+def _box(pixels: torch.Tensor, detector: Yolox | None) -> tuple[int, int, int, int]:
+    """What is cut out; without a detector the whole image."""
+    if detector is None:
         return 0, 0, pixels.shape[1], pixels.shape[0]
-    box = find_breast(pixels)
+    box = find_breast(pixels, detector)
     return box.x0, box.y0, box.x1, box.y1
 
 

@@ -13,6 +13,11 @@ class MamClipProcessor(ProcessorMixin):
     def __init__(self, image_processor=None, tokenizer=None, **kwargs):
         super().__init__(image_processor, tokenizer, **kwargs)
 
+    def save_pretrained(self, save_directory, *args, **kwargs):
+        """As usual, with the weights of the image processor's breast detector."""
+        self.image_processor.copy_detector(save_directory)
+        return super().save_pretrained(save_directory, *args, **kwargs)
+
     def __call__(self, images=None, text=None, **kwargs):
         if text is not None:
             kwargs.setdefault("padding", True)

@@ -235,11 +235,13 @@ def write_processor(
 
 
 def copy_code(folder: Path) -> None:
-    """All flat files of the two packages that travel, but their __init__."""
+    """All flat files of the two packages that travel, but their __init__; weights that are not there already."""
     for package in (modeling_mamclip, processing):
-        for file in sorted(Path(inspect.getfile(package)).parent.glob("*.py")):
-            if file.name != "__init__.py":
-                shutil.copyfile(file, folder / file.name)
+        home = Path(inspect.getfile(package)).parent
+        for file in sorted((*home.glob("*.py"), *home.glob("*.safetensors"))):
+            target = folder / file.name
+            if file.name != "__init__.py" and not (file.suffix == ".safetensors" and target.exists()):
+                shutil.copyfile(file, target)
 
 
 def _write_json(file: Path, content: Mapping[str, Any]) -> None:
