@@ -32,7 +32,7 @@ ocr:
 include demo.mk
 
 test: $(READY) ocr
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(READY) ocr
 	$(BIN)/python -m pytest -m slow

@@ -278,11 +278,12 @@ def test_padding_leaves_the_chest_wall_at_its_border():
 
 def test_orientation_puts_the_chest_wall_on_the_left_and_says_so():
     pixels, _ = breast()
-    processor = MamClipImageProcessor(size=SMALL, orient=True)
+    whole = {"size": SMALL, "do_crop": False}  # a detector's box is not mirrored to the pixel
+    processor = MamClipImageProcessor(orient=True, **whole)
     batch = processor([pixels, pixels[:, ::-1]], return_tensors="pt")
     assert [placement.flipped for placement in batch.placements] == [False, True]
     torch.testing.assert_close(batch["pixel_values"][0], batch["pixel_values"][1], atol=0.02, rtol=0)
-    plain = MamClipImageProcessor(size=SMALL)(pixels[:, ::-1], return_tensors="pt")
+    plain = MamClipImageProcessor(**whole)(pixels[:, ::-1], return_tensors="pt")
     torch.testing.assert_close(plain["pixel_values"].flip(-1), batch["pixel_values"][1:], atol=1e-6, rtol=0)
 
 
