@@ -44,6 +44,7 @@ def model_card(
             provenance=_provenance(config, phantom),
             image_height=images.size["height"],
             image_width=images.size["width"],
+            crops=images.do_crop,
             crop="breast crop" if images.do_crop else "no crop",
             birads_labels=", ".join(config.id2label.values()),
             density_labels=", ".join(config.density_labels),
