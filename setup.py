@@ -12,6 +12,7 @@ CORE = [
     "huggingface_hub>=1.0",
     "jinja2>=3.1",
     "matplotlib>=3.9",
+    "multiprocess>=0.70.16",
     "numpy>=2.0",
     "openpyxl>=3.1",
     "pandas>=2.2",

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import multiprocess  # what `datasets` makes its processes with
+import torch
 from PIL import Image
 
 from dataset_builders.records import RECORD_FEATURES, check_record
@@ -85,6 +87,8 @@ class RecordBuilder(datasets.GeneratorBasedBuilder):
         return [datasets.SplitGenerator(name=datasets.Split.TRAIN, gen_kwargs={"rows": self.found.rows})]
 
     def _generate_examples(self, rows: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+        if multiprocess.parent_process() is not None:  # one of several, whose threads would wait for each other
+            torch.set_num_threads(1)
         for row in rows:
             record = dict(row)
             path = record.pop("path")
