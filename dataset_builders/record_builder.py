@@ -87,7 +87,9 @@ class RecordBuilder(datasets.GeneratorBasedBuilder):
         return [datasets.SplitGenerator(name=datasets.Split.TRAIN, gen_kwargs={"rows": self.found.rows})]
 
     def _generate_examples(self, rows: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-        if multiprocess.parent_process() is not None:  # one of several, whose threads would wait for each other
+        if (
+            multiprocess.parent_process() is not None
+        ):  # one of several, whose threads would wait for each other
             torch.set_num_threads(1)
         for row in rows:
             record = dict(row)
