@@ -38,7 +38,7 @@ DICOM = [
     "pylibjpeg-rle>=2.1",
 ]
 
-# Preparing folders of images: OpenCV writes 16-bit PNGs three times as fast as Pillow.
+# Preparing folders of images: OpenCV writes 16-bit PNGs faster than Pillow.
 PREPARE = ["opencv-python-headless>=4.10", *DICOM]
 
 # Reading atlases. PyMuPDF is AGPL-3.0 (or commercial), which is why it is not in the core.

@@ -52,14 +52,6 @@ NORMS = {**PLAIN, "norm_layer": "batchnorm2d", "conv_mlp": True}
 ADAPTERS = {"lora_rank": 2, "lora_alpha": 4, "lora_dropout": 0.1, "learning_rate": 1e-2, "epochs": 2}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """What is public: text encoders and trunks; and what is trained on: pairs and records."""

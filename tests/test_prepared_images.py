@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import sys
 from pathlib import Path
 
 import cv2
@@ -13,7 +12,7 @@ from dicom_files import as_bytes, mammogram
 from PIL import Image
 from tiny_training import run
 
-from dataset_builders.prepared_images import COLUMNS, WAITING, in_processes, prepare_file
+from dataset_builders.prepared_images import COLUMNS, WAITING, Preparation, in_processes, prepare_file
 from processing import find_breast, read_image
 
 SCRIPT = "prepare_images.py"
@@ -151,7 +150,7 @@ def test_few_files_are_under_way_at_a_time():
 
 
 def dying(place):
-    sys.exit(os._exit(1))
+    os._exit(1)
 
 
 def test_a_process_that_dies_is_said():
@@ -160,8 +159,6 @@ def test_a_process_that_dies_is_said():
 
 
 def test_the_columns_are_those_of_the_rows(archive, tmp_path):
-    from dataset_builders.prepared_images import Preparation
-
     row = prepare_file("a", archive / "patient" / "a.dcm", tmp_path, Preparation())
     assert set(row) | {"error"} == set(COLUMNS)
     assert json.dumps(Preparation(salt="pepper").noted()).count("pepper") == 0

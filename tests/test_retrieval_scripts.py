@@ -21,15 +21,6 @@ from training.pair_embeddings import embed_pairs, load_pairs, model_fingerprint
 EVALUATE, BUILD, FIND = "evaluate_retrieval.py", "build_index.py", "find_similar.py"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Models of this size are faster so, above all beside other work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Pairs, a pretraining run on them, an index of them by its model, and another model."""

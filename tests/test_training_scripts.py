@@ -36,15 +36,6 @@ CLASSIFY = "classify.py"
 PRETRAIN = "pretrain.py"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Models of this size are faster so, above all beside other work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A text encoder, pairs and records, shared by all runs."""

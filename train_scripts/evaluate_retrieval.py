@@ -1,7 +1,6 @@
 """Measure how well a model finds the caption of an image, and the images of a caption, among image–caption pairs."""
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from evaluation.retrieval import retrieval_metrics
 from training.cli import ScriptParser, run_script
 from training.embedding import load_aligned
 from training.pair_embeddings import embed_pairs, load_pairs, model_fingerprint
-from training.release import refuse_existing
+from training.release import new_folder, refuse_existing
 from training.runs import RESULTS, held_out_rows, write_json
 
 EXAMPLES = "examples.html"
@@ -103,14 +102,10 @@ def may_be_trained_on(args: argparse.Namespace, fingerprint: str) -> tuple[bool,
 
 def write_results(output: Path, results: dict[str, Any], examples: Sequence) -> None:
     """The folder, whole or not at all."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as work:
-        folder = Path(work) / "results"
-        folder.mkdir()
+    with new_folder(output) as folder:
         write_json(folder / RESULTS, results)
         notes, phantom = [results["note"]], results["phantom"]
         write_examples(folder / EXAMPLES, examples, results["retrieval"], notes=notes, phantom=phantom)
-        folder.rename(output)
 
 
 def tell(output: Path, about: dict[str, Any], retrieval: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from evaluation.zero_shot import TASKS, findings_zero_shot
 from training.cli import ScriptParser, run_script
 from training.data import PAIR_COLUMNS, RECORD_COLUMNS, load_table
 from training.embedding import embed_images, load_aligned
-from training.release import refuse_existing
+from training.release import new_folder, refuse_existing
 from training.runs import RESULTS, held_out_rows, write_json
 from training.zero_shot import as_mapping, prompt_sets, zero_shot_scores
 
@@ -38,10 +37,7 @@ def main() -> None:
     if args.crop is not None:
         processor.image_processor.do_crop = args.crop
     results = describe(args, processor, prompts)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=args.output.parent, prefix=f".{args.output.name}-") as work:
-        folder = Path(work) / "results"
-        folder.mkdir()
+    with new_folder(args.output) as folder:
         if records is not None:
             images = embed_images(model, processor, records["image"], args.batch_size)
             scores = {
@@ -53,7 +49,6 @@ def main() -> None:
             scores = zero_shot_scores(model, processor, images, prompts[FINDINGS])
             results[FINDINGS] = score_findings(pairs, prompts[FINDINGS].labels, scores, folder)
         write_json(folder / RESULTS, results)
-        folder.rename(args.output)
     tell(results, args.output)
 
 
