@@ -10,6 +10,7 @@ CORE = [
     "accelerate>=1.10",
     "datasets>=4.4",
     "huggingface_hub>=1.0",
+    "imagehash>=4.3",
     "jinja2>=3.1",
     "matplotlib>=3.9",
     "multiprocess>=0.70.16",

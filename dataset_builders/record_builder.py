@@ -8,7 +8,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from dataset_builders.records import RECORD_FEATURES, check_record
+from dataset_builders.terms import Terms
 from processing import MammogramError, find_breast, read_image, to_uint8
 
 SKIPPED = "skipped.jsonl"  # beside the built data: one line for each file that could not be read
@@ -41,8 +42,9 @@ class RecordConfig(datasets.BuilderConfig):
 class Index:
     """What an archive holds before an image is opened.
 
-    rows: a record for each image, with its `path` in the place of its `image`; left_out: images by the reason why
-    they are no record; remarks: what else is odd in the tables, counted.
+    rows: a record for each image, with its `path` in the place of its `image`, and, where the archive tells of
+    findings, a list of Finding as `findings`; left_out: images by the reason why they are no record; remarks: what
+    else is odd in the tables, counted.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -59,6 +61,7 @@ class RecordBuilder(datasets.GeneratorBasedBuilder):
     BUILDER_CONFIG_CLASS = RecordConfig
     VERSION = datasets.Version("1.1.0")  # 1.1: cropped by the detector
     own_features: dict[str, Any] = {}
+    terms: Terms | None = None  # every builder of a real data set declares its own
 
     def __init__(self, *args, data_dir: str | Path | None = None, **kwargs) -> None:
         if data_dir is None:
@@ -94,6 +97,7 @@ class RecordBuilder(datasets.GeneratorBasedBuilder):
         for row in rows:
             record = dict(row)
             path = record.pop("path")
+            record.pop("findings", None)
             try:
                 record["image"] = {"bytes": encoded_image(path, crop=self.config.crop), "path": None}
             except (MammogramError, OSError) as error:
@@ -160,7 +164,7 @@ def _fingerprint(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         about = Path(row["path"]).stat()
         line = [*row.items(), ("size", about.st_size), ("changed", about.st_mtime_ns)]
-        digest.update(json.dumps(line, ensure_ascii=False).encode())
+        digest.update(json.dumps(line, ensure_ascii=False, default=asdict).encode())
     return digest.hexdigest()[:16]
 
 
