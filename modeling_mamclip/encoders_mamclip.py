@@ -119,7 +119,7 @@ class MamClipTextEncoder(nn.Module):
         """input_ids (B, T); attention_mask (B, T), or None to attend to all → states (B, T, D), projected (B,
         P)."""
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return states, self._projected(states, attention_mask)
+        return states, self.projection(self.pooled(states, attention_mask))
 
     def with_layers(
         self, input_ids: Tensor, attention_mask: Tensor | None
@@ -127,11 +127,11 @@ class MamClipTextEncoder(nn.Module):
         """As `forward`, and the states before the first layer and behind every one, (B, T, D) each."""
         output = self.encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
         states = output.last_hidden_state
-        return states, self._projected(states, attention_mask), output.hidden_states
+        return states, self.projection(self.pooled(states, attention_mask)), output.hidden_states
 
-    def _projected(self, states: Tensor, attention_mask: Tensor | None) -> Tensor:
-        pooled = states[:, 0] if self.pooling == "cls" else mean_state(states, attention_mask)
-        return self.projection(pooled)
+    def pooled(self, states: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """states (B, T, D), attention_mask (B, T) or None → (B, D), what the projection sees of a text."""
+        return states[:, 0] if self.pooling == "cls" else mean_state(states, attention_mask)
 
 
 def mean_state(states: Tensor, attention_mask: Tensor | None) -> Tensor:

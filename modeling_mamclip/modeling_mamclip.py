@@ -234,6 +234,7 @@ class MamClipForPreTraining(MamClipAlignedModel):
         return_loss: bool = True,
         token_type_ids: Tensor | None = None,
         masked_input_ids: Tensor | None = None,
+        pooled_captions: Tensor | None = None,
     ) -> MamClipForPreTrainingOutput:
         """One training step's outputs for B pairs.
 
@@ -246,22 +247,19 @@ class MamClipForPreTraining(MamClipAlignedModel):
             loss.
         caption_ids (B,): pairs with one id share their caption and are not each other's negatives. The
             negatives are those of this batch alone: neither other processes nor accumulated batches add any.
+        pooled_captions (B, D): what a frozen text encoder said of input_ids before, as its `pooled` gives it; the
+            captions are then not read again. Masked words need masked_input_ids beside it.
         """
-        input_ids, mask = self._prepare_text(input_ids, attention_mask)
-        token_states, text_features = self.text_model(input_ids, mask)
+        if pooled_captions is None:
+            token_states, text_features = self.text_model(*self._prepare_text(input_ids, attention_mask))
+        else:
+            token_states, text_features = None, self.text_model.projection(pooled_captions)
         text_embeds = F.normalize(text_features, dim=-1)
         image_embeds = F.normalize(self.vision_model(pixel_values)[2], dim=-1)
         output = MamClipForPreTrainingOutput(image_embeds=image_embeds, text_embeds=text_embeds)
         if mlm_labels is not None and self.config.mlm_weight > 0:
-            labels = pad_to(mlm_labels, input_ids.shape[1], IGNORED)
-            if masked_input_ids is None:
-                logits, known = self._predict_words(token_states, image_embeds, mask, labels)
-            else:
-                rows = _rows_with_labels(labels)  # a caption without a masked token needs no second pass
-                row_mask = None if attention_mask is None else attention_mask[rows]
-                masked_ids, row_mask = self._prepare_text(masked_input_ids[rows], row_mask)
-                states, _ = self.text_model(masked_ids, row_mask)
-                logits, known = self._predict_words(states, image_embeds[rows], row_mask, labels[rows])
+            words = (input_ids, masked_input_ids, attention_mask, mlm_labels)
+            logits, known = self._read_masked(token_states, image_embeds, *words)
             output.mlm_logits, output.mlm_loss = logits, known_cross_entropy(logits, known)
         if return_loss:
             logits = self.compare_embeds(image_embeds, text_embeds)
@@ -270,6 +268,33 @@ class MamClipForPreTraining(MamClipAlignedModel):
             if output.mlm_loss is not None:
                 output.loss = output.loss + self.config.mlm_weight * output.mlm_loss
         return output
+
+    def pool_captions(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Captions (B, T) → (B, D), the `pooled_captions` of `forward`."""
+        input_ids, mask = self._prepare_text(input_ids, attention_mask)
+        return self.text_model.pooled(self.text_model(input_ids, mask)[0], mask)
+
+    def _read_masked(
+        self,
+        token_states: Tensor | None,
+        image_embeds: Tensor,
+        input_ids: Tensor,
+        masked_input_ids: Tensor | None,
+        attention_mask: Tensor | None,
+        mlm_labels: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """What `_predict_words` gives, of the states at hand or, where they are of whole captions, of a second pass."""
+        input_ids, mask = self._prepare_text(input_ids, attention_mask)
+        labels = pad_to(mlm_labels, input_ids.shape[1], IGNORED)
+        if masked_input_ids is None:
+            if token_states is None:
+                raise ValueError("pooled_captions hold no words to predict; give masked_input_ids as well.")
+            return self._predict_words(token_states, image_embeds, mask, labels)
+        rows = _rows_with_labels(labels)  # a caption without a masked token needs no second pass
+        row_mask = None if attention_mask is None else attention_mask[rows]
+        masked_ids, row_mask = self._prepare_text(masked_input_ids[rows], row_mask)
+        states, _ = self.text_model(masked_ids, row_mask)
+        return self._predict_words(states, image_embeds[rows], row_mask, labels[rows])
 
     def _predict_words(
         self, states: Tensor, image_embeds: Tensor, mask: Tensor | None, labels: Tensor

@@ -96,6 +96,30 @@ def test_a_batch_without_a_masked_caption_has_an_mlm_loss_of_zero(batch):
     assert all(p.grad is not None for p in model.mlm_head.parameters())
 
 
+@pytest.mark.parametrize("settings", [{}, {"text_pooling": "mean"}, {"attend_to_padding": True}])
+def test_pooled_captions_stand_for_captions_that_a_frozen_text_encoder_has_read(batch, settings):
+    model = pretraining_model(**settings).eval()
+    model.text_model.encoder.requires_grad_(False)
+    given = batch | {"mlm_labels": labels_for(batch["input_ids"]), "masked_input_ids": batch["input_ids"]}
+    with torch.no_grad():
+        pooled = model.pool_captions(batch["input_ids"], batch["attention_mask"])
+    losses, gradients = [], []
+    for extra in ({}, {"pooled_captions": pooled}):
+        model.zero_grad()
+        losses.append(model(**given, **extra).loss)
+        losses[-1].backward()
+        gradients.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*gradients)
+
+
+def test_pooled_captions_alone_hold_no_words_to_predict(batch):
+    model = pretraining_model()
+    pooled = model.pool_captions(batch["input_ids"])
+    with pytest.raises(ValueError, match="give masked_input_ids as well"):
+        model(**batch, mlm_labels=labels_for(batch["input_ids"]), pooled_captions=pooled)
+
+
 def test_a_caption_can_be_the_mean_of_its_tokens(batch):
     model = random_weights(MamClipModel(pretraining_model(text_pooling="mean").config), 5).eval()
     given = batch["input_ids"], batch["attention_mask"]

@@ -280,6 +280,35 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(classification, tm
     assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
 
 
+def test_a_text_encoder_that_rests_reads_each_caption_once(pretraining, tmp_path, monkeypatch):
+    """With all layers frozen and nothing dropped, training is the same as with captions read in every step."""
+    still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    options = {"frozen_text_layers": 2, "model": {"fusion_heads": 2, "text_config": still}, "epochs": 1}
+    trainer = before_training(PRETRAIN, monkeypatch, *pretraining(tmp_path / "look", **options))
+    captions = set(trainer.train_dataset.caption_numbers)
+    assert trainer.train_dataset.pooled.shape == (len(captions), 16)
+    assert run(PRETRAIN, monkeypatch, *pretraining(tmp_path / "once", **options)) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("training.frozen_text.text_rests", lambda model: False)
+        assert run(PRETRAIN, patch, *pretraining(tmp_path / "again", **options)) == 0
+    once, again = weights(tmp_path / "once"), weights(tmp_path / "again")
+    torch.testing.assert_close(once, again, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"frozen_text_layers": 1, "model": {"fusion_heads": 2}},
+        {"frozen_text_layers": 2, "model": {"fusion_heads": 2}},  # which has dropout
+    ],
+)
+def test_a_text_encoder_that_changes_or_drops_is_asked_in_every_step(
+    pretraining, tmp_path, monkeypatch, options
+):
+    trainer = before_training(PRETRAIN, monkeypatch, *pretraining(tmp_path / "run", **options))
+    assert trainer.train_dataset.pooled is None
+
+
 def test_parts_have_learning_rates_of_their_own(pretraining, classification, tmp_path, monkeypatch):
     pairs_of = pretraining(tmp_path / "a", text_learning_rate=0.5, frozen_text_layers=1)
     records_of = classification(tmp_path / "b", encoder_learning_rate=0.5)

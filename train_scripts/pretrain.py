@@ -21,6 +21,7 @@ from training.adapters import lora_facts
 from training.callbacks import EpochLine, SetEpoch, epoch_history
 from training.cli import run_script
 from training.data import PAIR_COLUMNS, Collator, PairExamples, load_table
+from training.frozen_text import with_pooled_captions
 from training.options import PretrainingOptions, parse_options
 from training.pretraining import (
     augmentation,
@@ -77,6 +78,7 @@ def main() -> None:
     with arguments.main_process_first(desc="resizing the images"):
         table = resized_pairs(options, tables, image_processor(options, options.image_size))
     examples = pair_examples(options, table, processor)
+    examples = with_pooled_captions(examples, model, processor.tokenizer.pad_token_id)
     train, validation, held_out = (replace(examples, rows=rows) for rows in splits)
     collator = Collator(processor.tokenizer.pad_token_id)
     trainer = new_trainer(

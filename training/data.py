@@ -138,13 +138,17 @@ class SeededExamples(Dataset):
 
 @dataclass
 class PairExamples(SeededExamples):
-    """Image–caption pairs. captions: one for every row of the whole table; masking: None leaves captions whole."""
+    """Image–caption pairs. captions: one for every row of the whole table; masking: None leaves captions whole.
+
+    pooled (N, D): what a frozen text encoder says of each caption number; None: the captions are read in every epoch.
+    """
 
     captions: Sequence[EncodedCaption] = ()
     caption_numbers: Sequence[
         int
     ] = ()  # one for every row of the table: the same where the caption is the same
     masking: WordMasking | None = None
+    pooled: Tensor | None = None
 
     def __getitem__(self, place: int) -> dict[str, Any]:
         row = self.rows[place]
@@ -157,6 +161,8 @@ class PairExamples(SeededExamples):
         if self.masking is not None:
             masked, labels = self.masking(caption.input_ids, caption.word_ids, rng)
             example |= {"masked_input_ids": torch.from_numpy(masked), "mlm_labels": torch.from_numpy(labels)}
+        if self.pooled is not None:
+            example["pooled_captions"] = self.pooled[self.caption_numbers[row]]
         return example | {"pixel_values": self.images.load(row, self.augmentation, rng)}
 
 
@@ -181,7 +187,8 @@ class Collator:
     """Examples → a batch: three equal channels, captions padded to the longest of the batch.
 
     pixel_values (B, 3, H, W) float32, in memory by channels last, which convolutions run faster on; input_ids,
-    attention_mask, masked_input_ids, mlm_labels (B, T) and whatever else the examples have (B,), int64.
+    attention_mask, masked_input_ids, mlm_labels (B, T) and whatever else the examples have (B,), int64;
+    pooled_captions (B, D) float32, where the examples have them.
     """
 
     pad_token_id: int = 0
@@ -191,14 +198,17 @@ class Collator:
         grey = torch.stack(batch.pop("pixel_values"))[:, None]
         result = {"pixel_values": grey.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)}
         if "input_ids" in batch:
-            result["attention_mask"] = _padded([torch.ones_like(row) for row in batch["input_ids"]], 0)
+            result["attention_mask"] = padded([torch.ones_like(row) for row in batch["input_ids"]], 0)
+        if "pooled_captions" in batch:
+            result["pooled_captions"] = torch.stack(batch.pop("pooled_captions"))
         fills = {"input_ids": self.pad_token_id, "masked_input_ids": self.pad_token_id, "mlm_labels": IGNORED}
         for name in fills.keys() & batch.keys():
-            result[name] = _padded(batch.pop(name), fills[name])
+            result[name] = padded(batch.pop(name), fills[name])
         return result | {name: torch.tensor(values, dtype=torch.long) for name, values in batch.items()}
 
 
-def _padded(rows: list[Tensor], value: int) -> Tensor:
+def padded(rows: list[Tensor], value: int) -> Tensor:
+    """Rows (T,) of any lengths → (B, longest), filled with `value` on the right."""
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
 
 
