@@ -153,6 +153,14 @@ class MamClipAlignedModel(MamClipPreTrainedModel):
         their cosines over the temperature."""
         return self._scale() * (image_embeds @ text_embeds.T).float()
 
+    def contrast(
+        self, image_embeds: Tensor, text_embeds: Tensor, scale: Tensor, caption_ids: Tensor | None = None
+    ) -> Tensor:
+        """The contrastive loss of pairs, as the configuration reduces it: embeddings (B, P) of length 1; scale: a
+        scalar, as outputs have it; caption_ids (B,), or None where all captions differ."""
+        logits = scale * (image_embeds @ text_embeds.T).float()
+        return self._contrastive_loss(logits, caption_ids)
+
     def _contrastive_loss(self, logits_per_image: Tensor, caption_ids: Tensor | None) -> Tensor:
         images, captions = logits_per_image.shape
         if images != captions:
@@ -256,14 +264,14 @@ class MamClipForPreTraining(MamClipAlignedModel):
             token_states, text_features = None, self.text_model.projection(pooled_captions)
         text_embeds = F.normalize(text_features, dim=-1)
         image_embeds = F.normalize(self.vision_model(pixel_values)[2], dim=-1)
-        output = MamClipForPreTrainingOutput(image_embeds=image_embeds, text_embeds=text_embeds)
+        scale = self._scale()
+        output = MamClipForPreTrainingOutput(image_embeds=image_embeds, text_embeds=text_embeds, scale=scale)
         if mlm_labels is not None and self.config.mlm_weight > 0:
             words = (input_ids, masked_input_ids, attention_mask, mlm_labels)
             logits, known = self._read_masked(token_states, image_embeds, *words)
             output.mlm_logits, output.mlm_loss = logits, known_cross_entropy(logits, known)
         if return_loss:
-            logits = self.compare_embeds(image_embeds, text_embeds)
-            output.contrastive_loss = self._contrastive_loss(logits, caption_ids)
+            output.contrastive_loss = self.contrast(image_embeds, text_embeds, scale, caption_ids)
             output.loss = output.contrastive_loss
             if output.mlm_loss is not None:
                 output.loss = output.loss + self.config.mlm_weight * output.mlm_loss

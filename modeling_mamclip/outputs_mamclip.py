@@ -33,7 +33,7 @@ class MamClipForPreTrainingOutput(ModelOutput):
     """Output of MamClipForPreTraining.
 
     loss (): contrastive_loss + mlm_weight · mlm_loss. contrastive_loss (), mlm_loss (): the two, unweighted.
-    image_embeds (B, P), text_embeds (B, P): of length 1.
+    image_embeds (B, P), text_embeds (B, P): of length 1. scale (): the inverse temperature, float32.
     mlm_logits (M, V): at the labelled tokens only, in the order of `mlm_labels[mlm_labels != -100]`.
     """
 
@@ -42,6 +42,7 @@ class MamClipForPreTrainingOutput(ModelOutput):
     mlm_loss: Tensor | None = None
     image_embeds: Tensor | None = None
     text_embeds: Tensor | None = None
+    scale: Tensor | None = None
     mlm_logits: Tensor | None = None
 
 

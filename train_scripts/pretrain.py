@@ -67,7 +67,7 @@ def main() -> None:
         print(f"{options.output} holds this run already, finished.")
         return
     began = time.monotonic()
-    arguments = training_arguments(options, best="eval_loss", greater_is_better=False)
+    arguments = training_arguments(options, best="eval_loss", greater_is_better=False, shared_batch=True)
     tables = [load_table(folder, PAIR_COLUMNS, "extract_pairs.py") for folder in options.pairs]
     fractions = (options.validation_fraction, options.held_out_fraction)
     cases = [case for table in tables for case in table["case_id"]]
@@ -135,6 +135,7 @@ def new_trainer(options, arguments, model, parts, collator) -> PretrainingTraine
         callbacks=[SetEpoch(train), EpochLine(LINE)],
         rates={"text_model.encoder.": rate} if rate else {},
         patience=options.patience,
+        micro_batch=options.micro_batch,
     )
 
 

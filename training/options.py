@@ -58,7 +58,9 @@ class TrainingOptions:
     seed: int = option(0, "of the split, the weights, the order, the masking and the augmentation")
     crop: bool = option(True, "crop images to the breast before they are resized")
     epochs: int = option(25, "at most this many passes over the training images")
-    batch_size: int = option(64, "images in a batch of each process; in pretraining, they share negatives")
+    batch_size: int = option(
+        64, "images in a batch of each process; in pretraining: pairs of all together, each other's negatives"
+    )
     accumulation: int = option(1, "batches before a step; in pretraining this adds no negatives")
     learning_rate: float = option(1e-4, "of AdamW")
     weight_decay: float = option(1e-6, "of AdamW, on matrices and kernels alone")
@@ -130,11 +132,16 @@ class PretrainingOptions(TrainingOptions):
     mask_share: float = option(1.0, "fraction of the captions that have words masked; fewer take less time")
     text_learning_rate: float | None = option(None, "of the text encoder; by default learning_rate")
     frozen_text_layers: int = option(0, "lowest layers of the text encoder (and its embeddings) that stay")
+    micro_batch: int = option(
+        0,
+        "pairs that go through the model at once, for the same gradient in less memory; 0: all of a process",
+    )
     model: JsonFields = option(JsonFields(), "further fields of MamClipConfig, as JSON")
 
     def check(self) -> None:
         super().check()
         _check_image_size(self.image_size)
+        _require(self.micro_batch >= 0, "micro_batch", self.micro_batch, "0 or more")
         _require(0 < self.mask_probability < 1, "mask_probability", self.mask_probability, "between 0 and 1")
         _require(0 < self.mask_share <= 1, "mask_share", self.mask_share, "above 0, at most 1")
         parts = (self.validation_fraction, self.held_out_fraction)

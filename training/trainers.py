@@ -17,20 +17,26 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 from transformers.trainer_utils import EvalLoopOutput
 
 from .callbacks import FindBest
+from .gradient_cache import cached_backward
 from .masking import IGNORED
 from .options import TrainingOptions
 from .runs import CHECKPOINTS
 
+REAL = "real_pairs"  # of an epoch's last batch: how many pairs of all processes are not there for the second time
 
-def training_arguments(options: TrainingOptions, *, best: str, greater_is_better: bool) -> TrainingArguments:
+
+def training_arguments(
+    options: TrainingOptions, *, best: str, greater_is_better: bool, shared_batch: bool = False
+) -> TrainingArguments:
     """Our options as TrainingArguments: evaluate and save every epoch, and end with the best checkpoint.
 
-    best: the metric that chooses it. Fields in `options.trainer` win. ValueError for a field that does not exist.
+    best: the metric that chooses it. shared_batch: `batch_size` is that of all processes together. Fields in
+    `options.trainer` win. ValueError for a field that does not exist, or a batch that cannot be shared.
     """
     chosen = {
         "output_dir": str(Path(options.output, CHECKPOINTS)),
         "num_train_epochs": options.epochs,
-        "per_device_train_batch_size": options.batch_size,
+        "per_device_train_batch_size": share_of(options.batch_size) if shared_batch else options.batch_size,
         "per_device_eval_batch_size": options.batch_size,
         "gradient_accumulation_steps": options.accumulation,
         "activation_checkpointing": options.gradient_checkpointing,
@@ -57,6 +63,16 @@ def training_arguments(options: TrainingOptions, *, best: str, greater_is_better
     }
     _refuse_unknown(options.trainer)
     return TrainingArguments(**{**chosen, **options.trainer})
+
+
+def share_of(batch_size: int) -> int:
+    """Each process's part of a batch. Raises ValueError where processes would have unequal parts."""
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    if batch_size % processes:
+        raise ValueError(
+            f"batch_size is {batch_size}, which {processes} processes cannot share equally; give a multiple of it."
+        )
+    return batch_size // processes
 
 
 def _schedule(options: TrainingOptions) -> str:
@@ -135,11 +151,43 @@ class PartwiseTrainer(Trainer):
 
 
 class PretrainingTrainer(PartwiseTrainer):
-    """Measures both parts of the loss on validation.
+    """Contrasts the pairs of all processes, and measures both parts of the loss on validation.
 
-    The contrastive loss is a mean over pairs, the masked-language loss one over masked tokens; so both are summed
-    with those weights over batches and processes, and the whole loss is put together from the two means.
+    micro_batch: how many pairs go through the model at once; 0: all of a process's. The gradient is the same.
+
+    On validation, the contrastive loss is a mean over pairs, the masked-language loss one over masked tokens; so both
+    are summed with those weights over batches and processes, and the whole loss is put together from the two means.
     """
+
+    def __init__(self, *args: Any, micro_batch: int = 0, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.micro_batch = micro_batch
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """As the Trainer has it; an epoch's last batch is told how many pairs of all processes it holds."""
+        batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)
+        state = self.accelerator.gradient_state
+        if batches and state.end_of_dataloader and state.remainder > 0:
+            batches[-1][REAL] = state.remainder
+        return batches, count
+
+    def training_step(self, model, inputs, num_items_in_batch=None) -> Tensor:
+        real = inputs.pop(REAL, None)
+        alone = self.accelerator.num_processes == 1
+        if alone and not 0 < self.micro_batch < len(inputs["input_ids"]):
+            return super().training_step(model, inputs, num_items_in_batch)
+        model.train()
+        rest_frozen_statistics(self.model)
+        weight = 1 / self.current_gradient_accumulation_steps
+        loss = cached_backward(
+            self.accelerator,
+            model,
+            self._prepare_inputs(inputs),
+            micro_batch=self.micro_batch,
+            real=real,
+            weight=weight,
+        )
+        return weight * loss
 
     def evaluation_loop(
         self,
