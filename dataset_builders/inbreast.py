@@ -16,9 +16,9 @@ from dataset_builders.records import LATERALITIES, VIEWS
 from dataset_builders.tables import coded, text
 from dataset_builders.terms import Terms
 
-TABLES = ("INbreast.csv", "INbreast.xlsx", "INbreast.xls")
+TABLES = ("INbreast.xlsx", "INbreast.csv", "INbreast.xls")
 COLUMNS = ("Patient ID", "Laterality", "View", "Acquisition date", "File Name", "ACR", "Bi-Rads")
-# The spreadsheet alone has columns with a mark for each kind of finding; the .csv copy lacks them.
+# Spreadsheets alone have these columns, with an X for each kind of finding in an image.
 KINDS = {
     "Mass": "mass",
     "Micros": "calcifications",
@@ -36,10 +36,11 @@ Row = dict[str, Any]
 
 
 class InbreastBuilder(RecordBuilder):
-    """INbreast's archive: `INbreast.csv`, .xlsx or .xls, and `AllDICOMs/<File Name>_<patient>_MG_<side>_<view>_….dcm`.
+    """INbreast's archive: its table, and `AllDICOMs/<File Name>_<patient>_MG_<side>_<view>_….dcm`.
 
-    The table's patients are removed in the copies that circulate: the file's name tells them. An exam is what one
-    patient had on one acquisition date. Files of MLO views are called ML.
+    `INbreast.csv` goes before `INbreast.xls`, and `INbreast.xlsx`, as which a spreadsheet saves that, before both: only
+    these two tell of findings. The table's patients are removed in the copies that circulate: the file's name tells
+    them. An exam is what one patient had on one acquisition date. Files of MLO views are called ML.
     """
 
     terms = Terms(
@@ -105,9 +106,13 @@ def _read(path: Path) -> pd.DataFrame:
             )
         else:
             table = pd.read_excel(path, dtype=str)
+    except ImportError:
+        raise ValueError(
+            f"{path} is an old Excel file; run: pip install python-calamine, or save it as INbreast.xlsx."
+        ) from None
     except Exception as error:  # readers raise whatever they like
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise ValueError(f"{path} cannot be read as a table ({reason}); save it as INbreast.csv.") from error
+        raise ValueError(f"{path} cannot be read as a table ({reason}); get a new copy of it.") from error
     table.columns = [str(name).strip() for name in table.columns]
     return table.astype(object).where(table.notna(), None)
 

@@ -35,7 +35,7 @@ SEVERITIES = {"B": "benign", "M": "malignant"}
 FILM = re.compile(r"mdb(\d{3})")
 LINE = re.compile(
     r"(?P<film>mdb\d{3})\s+(?P<tissue>[FGD])\s+(?:NORM|(?P<name>[A-Z]{4})\s+(?P<severity>[BM])"
-    r"(?:\s+(?P<x>\d+)\s+(?P<y>\d+)\s+(?P<r>\d+)|\s+\*NOTE\s*3\*)?)"
+    r"(?:\s+(?P<x>\d+)\s+(?P<y>\d+)\s+(?P<r>\d+)|\W+NOTE.*)?)"  # "*NOTE 3*": scattered, no circle
 )
 COLUMNS = ("image", "tissue", "abnormality", "severity", "rois")
 TEXTS = ("Info.txt", "README", "README.txt", "00README")

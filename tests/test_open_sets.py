@@ -109,7 +109,7 @@ def test_files_may_lie_deeper_behind_links_and_in_capitals(name, archives, tmp_p
         ("vindr", r"breast-level_annotations\.csv"),
         ("rsna", r"train\.csv"),
         ("cbis_ddsm", r"mass_case_description_train_set\.csv \(nor .*calc_case_description_test_set\.csv"),
-        ("inbreast", r"INbreast\.csv \(nor INbreast\.xlsx or INbreast\.xls"),
+        ("inbreast", r"INbreast\.xlsx \(nor INbreast\.csv or INbreast\.xls"),
         ("mini_mias", r"neither labels\.csv nor Info\.txt"),
         ("cbis_ddsm_sample", "no folder sfm-benign-0"),
     ],
@@ -482,10 +482,18 @@ def test_what_is_no_inbreast_table(archives, tmp_path):
     with pytest.raises(ValueError, match="has no row whose 'File Name' is a number"):
         found("inbreast", folder, tmp_path)
     path.write_bytes(b"")
-    with pytest.raises(ValueError, match="cannot be read as a table .*save it as INbreast.csv"):
+    with pytest.raises(ValueError, match="cannot be read as a table .*get a new copy"):
         found("inbreast", folder, tmp_path)
+
+
+def test_inbreasts_old_spreadsheet_asks_for_its_reader(archives, tmp_path, monkeypatch):
+    folder = copied(archives / "inbreast_xlsx", tmp_path)
+    path = next(folder.rglob("INbreast.xlsx"))
     path.rename(path.with_suffix(".xls"))
-    with pytest.raises(ValueError, match=r"INbreast\.xls cannot be read as a table"):
+    monkeypatch.setattr("pandas.read_excel", lambda *_, **__: __import__("no_such_calamine"))
+    with pytest.raises(
+        ValueError, match=r"INbreast\.xls is an old Excel file; run: pip install python-calamine"
+    ):
         found("inbreast", folder, tmp_path)
 
 
