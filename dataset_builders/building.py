@@ -13,11 +13,26 @@ from typing import Any
 import datasets
 from datasets.exceptions import DatasetGenerationError
 
+from dataset_builders.cbis_ddsm import CbisDdsmBuilder
+from dataset_builders.cbis_ddsm_sample import CbisDdsmSampleBuilder
 from dataset_builders.embed import EmbedBuilder
+from dataset_builders.inbreast import InbreastBuilder
+from dataset_builders.mini_mias import MiniMiasBuilder
 from dataset_builders.record_builder import RecordBuilder
+from dataset_builders.rsna import RsnaBuilder
 from dataset_builders.teknofest import TeknofestBuilder
+from dataset_builders.vindr import VindrBuilder
 
-BUILDERS: dict[str, type[RecordBuilder]] = {"embed": EmbedBuilder, "teknofest": TeknofestBuilder}
+BUILDERS: dict[str, type[RecordBuilder]] = {
+    "cbis_ddsm": CbisDdsmBuilder,
+    "cbis_ddsm_sample": CbisDdsmSampleBuilder,
+    "embed": EmbedBuilder,
+    "inbreast": InbreastBuilder,
+    "mini_mias": MiniMiasBuilder,
+    "rsna": RsnaBuilder,
+    "teknofest": TeknofestBuilder,
+    "vindr": VindrBuilder,
+}
 REPORT = "build_report.json"
 logger = logging.getLogger(__name__)
 

@@ -64,6 +64,7 @@ class RecordBuilder(datasets.GeneratorBasedBuilder):
     terms: Terms | None = None  # every builder of a real data set declares its own
 
     def __init__(self, *args, data_dir: str | Path | None = None, **kwargs) -> None:
+        data_dir = self.default_folder() if data_dir is None else data_dir
         if data_dir is None:
             raise ValueError(f"{type(self).__name__} needs data_dir, the archive's folder.")
         if not Path(data_dir).is_dir():
@@ -77,6 +78,11 @@ class RecordBuilder(datasets.GeneratorBasedBuilder):
     def __getstate__(self) -> dict[str, Any]:
         """Processes that read images get their share of the rows, not all of them once more."""
         return {**self.__dict__, "found": Index()}
+
+    @classmethod
+    def default_folder(cls) -> Path | None:
+        """Where the images lie when no data_dir is given; None for all sets that somebody must download."""
+        return None
 
     def index(self, folder: Path) -> Index:
         """What the archive in `folder` holds. Raises ValueError or FileNotFoundError for what is missing."""

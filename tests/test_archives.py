@@ -302,5 +302,5 @@ def test_the_script_ends_with_one_sentence_and_leaves_nothing(tmp_path):
 
 
 def test_nobody_is_built_by_an_unknown_name(tmp_path):
-    with pytest.raises(ValueError, match="no builder 'vindr'; expected one of embed, teknofest"):
-        build_dataset("vindr", tmp_path)
+    with pytest.raises(ValueError, match="no builder 'ddsm'; expected one of cbis_ddsm, .*teknofest"):
+        build_dataset("ddsm", tmp_path)

@@ -24,7 +24,7 @@ def make_phantom(output, *options):
 @pytest.fixture(scope="module")
 def phantom(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "phantom"
-    done = make_phantom(folder, *SMALL)
+    done = make_phantom(folder, *SMALL, "--open-archives")
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -37,13 +37,21 @@ def test_everything_is_there_and_counted(phantom):
     assert (phantom / "teknofest" / "veri_bilgisi.xlsx").is_file()
     assert len({path.parent for path in phantom.glob("teknofest/*/*.dcm")}) == about["teknofest"] == 2
     assert len(list(phantom.glob("embed/tables/*.csv"))) == 2
+    tables = {
+        "vindr": "breast-level*.csv",
+        "rsna": "train.csv",
+        "cbis_ddsm": "mass_case*.csv",
+        "mini_mias": "Info.txt",
+    }
+    for name, table in {**tables, "inbreast": "*/INbreast.csv"}.items():
+        assert list(phantom.glob(f"{name}/{table}")), name
     assert not [path for path in phantom.parent.iterdir() if path != phantom]  # no half-written neighbour
 
 
 def test_the_same_options_make_the_same_data(phantom, tmp_path):
-    assert make_phantom(tmp_path / "again", *SMALL).returncode == 0
+    assert make_phantom(tmp_path / "again", *SMALL, "--open-archives").returncode == 0
     files = [path.relative_to(phantom) for path in phantom.rglob("*") if path.is_file()]
-    same = [path for path in files if path.suffix in (".dcm", ".json", ".csv", ".pdf")]
+    same = [path for path in files if path.suffix in (".dcm", ".dicom", ".json", ".csv", ".pdf")]
     assert len(same) > 10
     for path in same:
         assert (tmp_path / "again" / path).read_bytes() == (phantom / path).read_bytes(), path

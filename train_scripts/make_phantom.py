@@ -9,6 +9,7 @@ from dataset_builders.birads import FIVE_CLASSES
 from dataset_builders.phantom.archives import write_embed, write_teknofest
 from dataset_builders.phantom.atlas_pdf import write_atlas
 from dataset_builders.phantom.case import PhantomCase, draw_case
+from dataset_builders.phantom.open_archives import write_open_archives
 from training.cli import ScriptParser, run_script
 
 # Each part draws its own patients, so that nobody is in two of them.
@@ -51,6 +52,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--patients", type=count, default=150, help="patients in the TEKNOFEST archive (150)")
     parser.add_argument("--embed-patients", type=count, default=20, help="patients in the EMBED archive (20)")
     parser.add_argument(
+        "--open-archives",
+        action="store_true",
+        help="also vindr/, rsna/, cbis_ddsm/, inbreast/ and mini_mias/: tiny, with the oddities of the real ones, and "
+        "made-up labels; to try build_dataset.py on, not to train",
+    )
+    parser.add_argument(
         "--height", type=count, default=512, help="of the images in pixels; 3/4 of it wide (512)"
     )
     parser.add_argument("--seed", type=count, default=7, help="another seed makes other patients (7)")
@@ -70,7 +77,7 @@ def check(args: argparse.Namespace) -> None:
     """Refuse what cannot be made before anything is."""
     if args.output.exists():
         raise ValueError(f"{args.output} exists already; remove it, or choose another --output.")
-    if not any((args.text_cases, args.scanned_cases, args.patients, args.embed_patients)):
+    if not any((args.text_cases, args.scanned_cases, args.patients, args.embed_patients, args.open_archives)):
         raise ValueError("nothing to make: the numbers of cases and patients are all 0; give one of them.")
 
 
@@ -94,15 +101,16 @@ def make_atlases(folder: Path, args: argparse.Namespace) -> dict[str, int]:
     return planted
 
 
-def make_archives(folder: Path, args: argparse.Namespace) -> dict[str, int]:
-    """Write the archives; → patients of each."""
+def make_archives(folder: Path, args: argparse.Namespace) -> dict:
+    """Write the archives; → patients of each, and the names of the open sets' ones."""
     shape = {"height": args.height, "width": args.height * 3 // 4, "processes": args.processes}
     if args.patients:
         write_teknofest(folder / "teknofest", balanced_cases("teknofest", args.patients, args.seed), **shape)
     if args.embed_patients:
         cases = [draw_case(args.seed, FIRST_INDEX["embed"] + i) for i in range(args.embed_patients)]
         write_embed(folder / "embed", cases, **shape)
-    return {"teknofest": args.patients, "embed": args.embed_patients}
+    names = write_open_archives(folder) if args.open_archives else []
+    return {"teknofest": args.patients, "embed": args.embed_patients, "open_archives": names}
 
 
 def balanced_cases(part: str, size: int, seed: int) -> list[PhantomCase]:
@@ -117,6 +125,8 @@ def tell(about: dict, output: Path) -> None:
     for archive in ("teknofest", "embed"):
         if about[archive]:
             print(f"{output / archive}: {about[archive]} patients")
+    for archive in about["open_archives"]:
+        print(f"{output / archive}: a tiny archive with made-up labels")
 
 
 if __name__ == "__main__":
