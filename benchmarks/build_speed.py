@@ -6,7 +6,7 @@ from pathlib import Path
 
 from machine import print_result
 
-from dataset_builders.building import build_dataset
+from dataset_builders.building import load_mammograms
 from dataset_builders.phantom.archives import write_teknofest
 from dataset_builders.phantom.case import draw_case
 from processing import read_dicom
@@ -24,7 +24,7 @@ def main() -> None:
             read_dicom(path)
         decoding = time.perf_counter() - began
         began = time.perf_counter()
-        build_dataset("teknofest", archive, cache_dir=Path(folder, "cache"))
+        load_mammograms("teknofest", archive, cache_dir=Path(folder, "cache"))
         building = time.perf_counter() - began
     print(f"{len(files)} phantom DICOMs of 1024 × 768: {len(files) / building:.1f} images/s")
     print_result(
