@@ -84,7 +84,7 @@ def encode_on_ray(store: ImageStore, files: Iterable[File], workers: int) -> Ite
 
     workers: is Ray's to know. All nodes need this project, and see the archive and the cache under the same paths.
     A task whose worker or node dies is run again elsewhere. Raises ValueError where Ray is not installed, OSError where
-    an image cannot be written.
+    an image cannot be written or a node cannot work.
     """
     ray = _ray()
     encode = ray.remote(num_cpus=1)(_encode_batch)
@@ -98,14 +98,28 @@ def encode_on_ray(store: ImageStore, files: Iterable[File], workers: int) -> Ite
             return
         for task in ray.wait(list(under_way))[0]:
             batch = under_way.pop(task)
-            try:
-                yield from ray.get(task)
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause from error
-            except ray.exceptions.RayError:  # it was run again and again, and its worker died each time
-                if len(batch) == 1:
-                    yield batch[0][0], CRASHED
-                under_way.update({encode.remote(store, [file]): [file] for file in batch if len(batch) > 1})
+            outcomes = _outcomes(ray, task)
+            if outcomes is None and len(batch) > 1:  # one of them is fatal
+                under_way.update({encode.remote(store, [file]): [file] for file in batch})
+            else:
+                yield from outcomes or [(batch[0][0], CRASHED)]
+
+
+def _outcomes(ray: ModuleType, task: object) -> list[Outcome] | None:
+    """What a task has to say; None where its worker died, as often as Ray ran it."""
+    errors = ray.exceptions
+    try:
+        return ray.get(task)
+    except (errors.WorkerCrashedError, errors.OutOfMemoryError, errors.NodeDiedError):
+        return None
+    except errors.RayError as error:
+        cause = getattr(error, "cause", error)
+        if isinstance(cause, OSError):
+            raise cause from error
+        reason = " ".join(str(cause).split())[:200]
+        raise OSError(
+            f"a node of the Ray cluster cannot do its work ({reason}); every node needs this project and its packages."
+        ) from error
 
 
 def _encode_batch(store: ImageStore, batch: list[File]) -> list[Outcome]:

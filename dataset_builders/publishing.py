@@ -68,17 +68,33 @@ def _type_of(feature: Any) -> str:
     return f"image, mode {feature.mode}" if isinstance(feature, datasets.Image) else feature.dtype
 
 
-def push_private(folder: Path, name: str) -> str:
-    """Upload a Parquet folder to a private data set repository of the Hub, made if there is none → its address.
+def open_private(name: str) -> huggingface_hub.HfApi:
+    """The Hub, on which `name` is a private data set repository now: it is made if there is none.
 
-    The report stays here, since it holds paths. Raises ValueError where the repository is public: nothing is uploaded
-    then; OSError where the Hub cannot be reached or refuses.
+    Raises ValueError for a repository that is public and for what is no name, OSError where the Hub cannot be reached
+    or refuses.
     """
     api = huggingface_hub.HfApi()
-    api.create_repo(name, repo_type="dataset", private=True, exist_ok=True)
-    if not api.repo_info(name, repo_type="dataset").private:
+    try:
+        api.create_repo(name, repo_type="dataset", private=True, exist_ok=True)
+        private = api.repo_info(name, repo_type="dataset").private
+    except (ValueError, OSError):
+        raise
+    except Exception as error:  # of the Hub's HTTP library, whichever that is
+        raise OSError(
+            f"{api.endpoint} cannot be reached ({error}); upload from a machine that can."
+        ) from error
+    if not private:
         raise ValueError(f"{name} is a public repository; make it private, or give the name of a new one.")
-    api.upload_folder(
-        repo_id=name, repo_type="dataset", folder_path=folder, allow_patterns=["README.md", SHARDS]
-    )
+    return api
+
+
+def push_private(folder: Path, name: str) -> str:
+    """Upload a Parquet folder to a private data set repository of the Hub → its address.
+
+    The report stays here, since it holds paths. Raises what `open_private` raises; nothing is uploaded then.
+    """
+    api = open_private(name)
+    what = ["README.md", SHARDS]
+    api.upload_folder(repo_id=name, repo_type="dataset", folder_path=folder, allow_patterns=what)
     return f"{api.endpoint}/datasets/{name}"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Literal
@@ -16,6 +17,7 @@ import datasets
 import numpy as np
 import pandas as pd
 import pytest
+from huggingface_hub import HfApi
 from PIL import Image
 from tiny_training import run
 
@@ -373,6 +375,17 @@ def test_nothing_is_uploaded_to_a_repository_that_is_public(tmp_path, monkeypatc
     with pytest.raises(ValueError, match="me/open is a public repository"):
         push_private(tmp_path, "me/open")
     assert [call[0] for call in hub.calls] == ["create"]
+
+
+def test_a_hub_that_cannot_be_reached_is_said_before_the_work(
+    own, archive, tmp_path, monkeypatch, capsys, reads
+):
+    monkeypatch.setattr("huggingface_hub.HfApi", partial(HfApi, "http://127.0.0.1:9", token="none"))
+    words = ("--dataset", "own", "--data-dir", archive, "--cache-dir", tmp_path, "--output", tmp_path / "out")
+    assert script(monkeypatch, *words, "--format", "parquet", "--push-to-hub", "me/x") == 2
+    assert "http://127.0.0.1:9 cannot be reached" in capsys.readouterr().err and reads == []
+    assert script(monkeypatch, *words, "--format", "parquet", "--push-to-hub", "me x//") == 2
+    assert "Repo id must be" in capsys.readouterr().err
 
 
 # ---- captions

@@ -1,7 +1,9 @@
 """Engines: the same images from one process, several, or a Ray cluster, whatever dies on the way."""
 
+import os
 import sys
 from dataclasses import astuple
+from pathlib import Path
 
 import pytest
 from fatal_store import FatalFile
@@ -13,6 +15,8 @@ from dataset_builders.building import new_builder
 from dataset_builders.engines import CRASHED, encode_locally
 from dataset_builders.phantom.archives import write_teknofest
 from dataset_builders.phantom.case import draw_case
+
+HERE = Path(__file__).resolve().parent
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +55,9 @@ def test_without_ray_its_engine_is_refused(archive, tmp_path, monkeypatch):
 def cluster():
     """A Ray of two workers on this machine."""
     ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    paths = os.pathsep.join([str(HERE.parent), str(HERE)])
+    environment = {"env_vars": {"PYTHONPATH": paths}}  # where workers find the project and killed_store
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=environment)
     yield ray
     ray.shutdown()
 

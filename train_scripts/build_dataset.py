@@ -16,7 +16,7 @@ from typing import Any
 from dataset_builders.builder_options import add_flags, option_fields
 from dataset_builders.building import BUILDERS, FORMATS, new_builder, save_dataset
 from dataset_builders.engines import ENGINES
-from dataset_builders.publishing import push_private
+from dataset_builders.publishing import open_private, push_private
 from dataset_builders.record_builder import FEW, SHARE, RecordConfig
 from training.cli import ScriptParser, run_script
 
@@ -26,6 +26,8 @@ def main() -> None:
     if args.describe:
         print(new_builder(args.dataset, args.data_dir, args.cache_dir, **builder_options(args)).describe())
         return
+    if args.push_to_hub:
+        open_private(args.push_to_hub)  # or fail before the work
     about = save_dataset(
         args.dataset,
         args.data_dir,
