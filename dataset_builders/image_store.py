@@ -2,7 +2,7 @@
 
 Every image is a file of its own in one of 256 folders (480,000 images: some 1,900 each). So a data set can refer to it
 by its path instead of copying it, processes and machines need no lock to write side by side, on network disks neither,
-and a file is there whole or not at all: it is written elsewhere and then renamed.
+and a half-written image is never used: it is written elsewhere, then renamed, and has its end when it is used again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataset_builders.encoded_images import code_version, encoded_image
 
 STORE = "mammogram_images"  # in the cache folder
 UNFINISHED = "unfinished"
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk of every PNG (ISO/IEC 15948, 11.2.5)
 OLD = 24 * 3600  # seconds after which nobody goes on with an unfinished file
 
 
@@ -50,10 +51,20 @@ class ImageStore:
         """Where the image with this `source_key` is, or will be."""
         return self.folder / key[:2] / f"{key}.png"
 
+    def has(self, key: str) -> bool:
+        """Whether the image is there, to its end: a machine that stopped may have kept a name and lost what it held."""
+        try:
+            with self.place(key).open("rb") as file:
+                file.seek(-len(PNG_END), os.SEEK_END)
+                return file.read() == PNG_END
+        except OSError:
+            return False
+
     def image(self, path: str, key: str) -> bytes:
         """The image of a file, from the store if it is there; writes nothing. Raises what reading a file raises."""
-        place = self.place(key)
-        return place.read_bytes() if place.is_file() else encoded_image(path, crop=self.crop, bits=self.bits)
+        if self.has(key):
+            return self.place(key).read_bytes()
+        return encoded_image(path, crop=self.crop, bits=self.bits)
 
     def add(self, path: str, key: str) -> str:
         """Encode a file and keep its image → "", or in words why the file cannot be read.
@@ -68,15 +79,13 @@ class ImageStore:
         return ""
 
     def _write(self, place: Path, content: bytes) -> None:
-        """Whole or not at all, also where several processes write the same image, or the machine stops."""
+        """Whole or not at all, also where several processes write the same image, or are killed."""
         unfinished = self.folder / UNFINISHED
         for folder in (unfinished, place.parent):
             folder.mkdir(parents=True, exist_ok=True)
         handle, beside = tempfile.mkstemp(dir=unfinished)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
         Path(beside).chmod(0o644)
         Path(beside).replace(place)
 

@@ -175,7 +175,7 @@ class RecordBuilder(datasets.GeneratorBasedBuilder):
         self.store.tidy()
         self.unreadable = {}
         files = ((row["path"], key) for row, key in zip(self.found.rows, self.keys, strict=True))
-        todo = [file for file in files if not self.store.place(file[1]).is_file()]
+        todo = [file for file in files if not self.store.has(file[1])]
         outcomes = ENGINES[engine](self.store, todo, workers)
         for path, reason in tqdm(outcomes, total=len(todo), desc="images", unit="image", disable=not todo):
             if reason:

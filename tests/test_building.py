@@ -137,13 +137,15 @@ def test_a_changed_file_is_read_again_and_no_other(archive, tmp_path, reads):
     assert reads == [str(first)]
 
 
-def test_a_lost_image_is_made_again(archive, tmp_path, reads):
-    data = load_mammograms("teknofest", archive, cache_dir=tmp_path)
-    before = rows_of(data)
-    next(tmp_path.rglob("*.png")).unlink()
+def test_images_that_were_lost_or_cut_short_are_made_again(archive, tmp_path, reads):
+    before = rows_of(load_mammograms("teknofest", archive, cache_dir=tmp_path))
+    lost, cut, empty = sorted(tmp_path.rglob("*.png"))[:3]
+    lost.unlink()
+    cut.write_bytes(cut.read_bytes()[:-5])
+    empty.write_bytes(b"")
     reads.clear()
     assert rows_of(load_mammograms("teknofest", archive, cache_dir=tmp_path)) == before
-    assert len(reads) == 1
+    assert len(reads) == 3
 
 
 def test_another_option_and_another_code_make_images_of_their_own(archive, tmp_path, reads, monkeypatch):
@@ -168,14 +170,14 @@ def test_the_version_of_the_code_is_that_of_its_statements():
 KILLED = """
 import os, sys, time
 from dataset_builders import load_mammograms
-sync, calls = os.fsync, []
-def stop_at_the_sixth(handle):
-    calls.append(handle)
+replace, calls = os.replace, []
+def stop_at_the_sixth(*paths):
+    calls.append(paths)
     if len(calls) == 6:
         print("stopped", flush=True)
         time.sleep(600)
-    sync(handle)
-os.fsync = stop_at_the_sixth
+    replace(*paths)
+os.replace = stop_at_the_sixth
 load_mammograms("teknofest", sys.argv[1], cache_dir=sys.argv[2])
 """
 
@@ -205,10 +207,10 @@ def test_what_was_left_unfinished_is_removed_when_it_is_old(archive, cache):
 
 
 def test_a_full_disk_is_no_unreadable_image(archive, tmp_path, monkeypatch):
-    def full(handle):
+    def full(*paths):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         load_mammograms("teknofest", archive, cache_dir=tmp_path)
 
