@@ -24,8 +24,12 @@ OLD = 24 * 3600  # seconds after which nobody goes on with an unfinished file
 
 def source_key(path: str | Path) -> str:
     """A name for a file in its present state: it changes with the path, the size and the time of the last change."""
-    about = Path(path).stat()
-    identity = f"{Path(path).absolute()}\0{about.st_size}\0{about.st_mtime_ns}"
+    try:
+        about = Path(path).stat()
+        state = f"{about.st_size} {about.st_mtime_ns}"
+    except OSError:  # whoever reads the file will say what is wrong
+        state = "absent"
+    identity = f"{Path(path).absolute()}\0{state}"
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 

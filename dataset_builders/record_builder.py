@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import random
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import datasets
 from tqdm import tqdm
 
+from dataset_builders.archive_index import Index, because, limit_classes
 from dataset_builders.encoded_images import BITS, MODES
 from dataset_builders.engines import ENGINES
 from dataset_builders.image_store import ImageStore, source_key
@@ -58,20 +57,6 @@ class RecordConfig(datasets.BuilderConfig):
                 raise ValueError(f"the limit of BI-RADS {birads} is {limit}; expected 1 image or more.")
 
 
-@dataclass
-class Index:
-    """What an archive holds before an image is opened.
-
-    rows: a record for each image, with its `path` in the place of its `image`, and, where the archive tells of
-    findings, a list of Finding as `findings`; left_out: images by the reason why they are no record; remarks: what
-    else is odd in the tables, counted.
-    """
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    left_out: Counter[str] = field(default_factory=Counter)
-    remarks: Counter[str] = field(default_factory=Counter)
-
-
 class RecordBuilder(datasets.GeneratorBasedBuilder):
     """An archive's builder; a subclass makes the index from the archive's tables and folders.
 
@@ -104,7 +89,7 @@ class RecordBuilder(datasets.GeneratorBasedBuilder):
         self.found = self.index(Path(data_dir))
         limit_classes(self.found, self.config.limits, self.config.seed)
         if not self.found.rows:
-            raise ValueError(f"{data_dir} holds no image that can be a record{_because(self.found)}.")
+            raise ValueError(f"{data_dir} holds no image that can be a record{because(self.found)}.")
         for row in self.found.rows:
             check_record({**_labels(row), "image": None})
         self.keys = [source_key(row["path"]) for row in self.found.rows]
@@ -237,22 +222,6 @@ class RecordBuilder(datasets.GeneratorBasedBuilder):
         return [{"file": path, "reason": reason} for path, reason in self.unreadable.items()]
 
 
-def limit_classes(found: Index, limits: Mapping[int, int], seed: int) -> None:
-    """Leave out, of each limited BI-RADS class, the images beyond its limit; patients are taken in a random order."""
-    patients = sorted({row["patient_id"] for row in found.rows})
-    random.Random(seed).shuffle(patients)
-    place = {patient: i for i, patient in enumerate(patients)}
-    taken: Counter[int] = Counter()
-    beyond = set()
-    for number in sorted(range(len(found.rows)), key=lambda i: place[found.rows[i]["patient_id"]]):
-        birads = found.rows[number]["birads"]
-        taken[birads] += 1
-        if taken[birads] > limits.get(birads, taken[birads]):
-            beyond.add(number)
-            found.left_out[f"beyond the limit of {limits[birads]} images of BI-RADS {birads}"] += 1
-    found.rows = [row for i, row in enumerate(found.rows) if i not in beyond]
-
-
 def _labels(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in ("path", "findings")}
 
@@ -267,11 +236,3 @@ def _fingerprint(rows: list[dict[str, Any]], keys: list[str]) -> str:
 
 def _digest(content: Any) -> bytes:
     return hashlib.sha256(json.dumps(content, ensure_ascii=False, default=asdict).encode()).digest()
-
-
-def _because(found: Index) -> str:
-    """The commonest reason why images are no records, to end a sentence with."""
-    if not found.left_out:
-        return ""
-    reason, count = found.left_out.most_common(1)[0]
-    return f" ({count} images: {reason})"
