@@ -9,6 +9,7 @@ from typing import Any
 import datasets
 import huggingface_hub
 import jinja2
+import pyarrow.parquet as pq
 from datasets.info import DatasetInfosDict
 from datasets.table import embed_table_storage
 from huggingface_hub import DatasetCardData
@@ -25,10 +26,11 @@ def write_parquet(table: datasets.Dataset, folder: Path) -> None:
     images = table.cast_column("image", datasets.Image(decode=False))["image"]
     shards = min(len(table), 1 + sum(Path(image["path"]).stat().st_size for image in images) // SHARD)
     for number in range(shards):
-        part = table.shard(shards, number, contiguous=True).with_format("arrow")
-        part = part.map(embed_table_storage, batched=True, batch_size=FEW, keep_in_memory=True)
         name = f"train-{number:05d}-of-{shards:05d}.parquet"
-        part.with_format(None).to_parquet(folder / "data" / name, batch_size=FEW)
+        part = table.shard(shards, number, contiguous=True).with_format("arrow")
+        with pq.ParquetWriter(folder / "data" / name, table.features.arrow_schema) as file:
+            for batch in part.iter(FEW):
+                file.write_table(embed_table_storage(batch))
 
 
 def write_card(folder: Path, table: datasets.Dataset, about: Mapping[str, Any]) -> None:
