@@ -21,7 +21,8 @@ $(DEMO)/pairs/extraction.json: | $(DEMO)/phantom/teknofest
 	    --truth $(DEMO)/phantom/atlas_text.truth.json $(DEMO)/phantom/atlas_scanned.truth.json --output $(DEMO)/pairs
 
 $(DEMO)/records/dataset_info.json: | $(DEMO)/phantom/teknofest
-	$(PYRUN) train_scripts/build_dataset.py --name teknofest --data $(DEMO)/phantom/teknofest --output $(DEMO)/records
+	$(PYRUN) train_scripts/build_dataset.py --dataset teknofest --data-dir $(DEMO)/phantom/teknofest --phantom \
+	    --cache-dir $(DEMO)/cache --output $(DEMO)/records
 
 # 3. Contrastive and masked-language pretraining.
 $(DEMO)/minilm/config.json: | $(READY)

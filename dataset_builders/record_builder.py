@@ -3,81 +3,111 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import random
-from collections import Counter
+import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import datasets
-import multiprocess  # what `datasets` makes its processes with
-import torch
-from PIL import Image
+from tqdm import tqdm
 
-from dataset_builders.records import RECORD_FEATURES, check_record
+from dataset_builders.archive_index import Index, because, limit_classes
+from dataset_builders.encoded_images import BITS, MODES
+from dataset_builders.engines import ENGINES
+from dataset_builders.image_store import ImageStore, source_key
+from dataset_builders.records import CAPTION_FEATURES, RECORD_FEATURES, check_record
 from dataset_builders.terms import Terms
-from processing import MammogramError, find_breast, read_image, to_uint8
 
-SKIPPED = "skipped.jsonl"  # beside the built data: one line for each file that could not be read
+UNREADABLE = "unreadable.json"  # beside the built data: the files that are no records in it
+SHARE, FEW = 0.05, 10  # so many unreadable files are borne where nobody says how many; the larger of the two
+logger = logging.getLogger(__name__)
 
 
 @dataclass
 class RecordConfig(datasets.BuilderConfig):
     """What a build depends on; another value is another data set in the cache of `datasets`.
 
-    crop: cut images to the breast. limits: at most so many images of a BI-RADS class, {1: 25000, 2: 25000} as in the
-    paper for EMBED. seed: which patients a limit leaves. fingerprint: of the index; set by the builder.
+    A subclass adds the options of its archive as further fields, with their help for the command line as metadata.
+    fingerprint: of the index; set by the builder.
     """
 
-    crop: bool = True
-    limits: Mapping[int, int] = field(default_factory=dict)
-    seed: int = 0
+    crop: bool = field(default=True, metadata={"help": "cut images to the breast"})
+    bits: int = field(
+        default=8,
+        metadata={"help": "of the grey PNGs: 8, from darkest to brightest, or 16, as in the file"},
+    )
+    limits: Mapping[int, int] = field(
+        default_factory=dict,
+        metadata={"help": "at most so many images of a BI-RADS class, patient by patient: 1=25000 2=25000"},
+    )
+    seed: int = field(default=0, metadata={"help": "of whose images a limit leaves, and of captions"})
+    captions: bool = field(
+        default=False, metadata={"help": "add captions composed from the labels, for pretrain.py"}
+    )
     fingerprint: str = ""
 
-
-@dataclass
-class Index:
-    """What an archive holds before an image is opened.
-
-    rows: a record for each image, with its `path` in the place of its `image`, and, where the archive tells of
-    findings, a list of Finding as `findings`; left_out: images by the reason why they are no record; remarks: what
-    else is odd in the tables, counted.
-    """
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    left_out: Counter[str] = field(default_factory=Counter)
-    remarks: Counter[str] = field(default_factory=Counter)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bits not in BITS:
+            raise ValueError(f"bits is {self.bits!r}; expected 8 or 16.")
+        for birads, limit in self.limits.items():
+            if limit < 1:
+                raise ValueError(f"the limit of BI-RADS {birads} is {limit}; expected 1 image or more.")
 
 
 class RecordBuilder(datasets.GeneratorBasedBuilder):
     """An archive's builder; a subclass makes the index from the archive's tables and folders.
 
-    Used directly: `TeknofestBuilder(data_dir=…)`, `.download_and_prepare(num_proc=2)`, `.as_dataset(split="train")`.
+    Used directly: `TeknofestBuilder(data_dir=…)`, `.download_and_prepare(num_proc=2)`, `.as_dataset(split="train")`,
+    or, without a build, `.as_streaming_dataset(split="train")`. Images are encoded into a store in the cache folder,
+    which built data refer to by path; so another label, or an interrupted build, has no image read once more.
+
+    max_unreadable: the share of images (0–1) that may be unreadable; by default 0.05, or 10 files if that is more.
     """
 
     BUILDER_CONFIG_CLASS = RecordConfig
-    VERSION = datasets.Version("1.1.0")  # 1.1: cropped by the detector
+    VERSION = datasets.Version("2.0.0")  # 2.0: images lie in the store
     own_features: dict[str, Any] = {}
     terms: Terms | None = None  # every builder of a real data set declares its own
 
-    def __init__(self, *args, data_dir: str | Path | None = None, **kwargs) -> None:
+    def __init__(
+        self,
+        *args,
+        data_dir: str | Path | None = None,
+        max_unreadable: float | None = None,
+        **kwargs,
+    ) -> None:
         data_dir = self.default_folder() if data_dir is None else data_dir
         if data_dir is None:
             raise ValueError(f"{type(self).__name__} needs data_dir, the archive's folder.")
         if not Path(data_dir).is_dir():
             raise FileNotFoundError(f"{data_dir} is not a folder; give the archive's folder as data_dir.")
+        if max_unreadable is not None and not 0 <= max_unreadable <= 1:
+            raise ValueError(f"max_unreadable is {max_unreadable}; expected a share from 0 to 1.")
+        self.config = self._own_config(kwargs)  # for index(), which the whole configuration depends on
         self.found = self.index(Path(data_dir))
-        if not self.found.rows:
-            raise ValueError(f"{data_dir} holds no image that can be a record{_because(self.found)}.")
-        super().__init__(*args, data_dir=str(data_dir), fingerprint=_fingerprint(self.found.rows), **kwargs)
         limit_classes(self.found, self.config.limits, self.config.seed)
+        if not self.found.rows:
+            raise ValueError(f"{data_dir} holds no image that can be a record{because(self.found)}.")
+        for row in self.found.rows:
+            check_record({**_labels(row), "image": None})
+        self.keys = [source_key(row["path"]) for row in self.found.rows]
+        fingerprint = _fingerprint(self.found.rows, self.keys)
+        super().__init__(*args, data_dir=str(data_dir), fingerprint=fingerprint, **kwargs)
+        self.store = ImageStore.within(self._cache_dir_root, crop=self.config.crop, bits=self.config.bits)
+        self.unreadable: dict[str, str] = {}  # path → reason
+        images = len(self.found.rows)
+        self._borne = max(FEW, images * SHARE) if max_unreadable is None else images * max_unreadable
+
+    def _own_config(self, options: Mapping[str, Any]) -> RecordConfig:
+        names = {entry.name for entry in fields(self.BUILDER_CONFIG_CLASS)}
+        return self.BUILDER_CONFIG_CLASS(**{name: options[name] for name in names & options.keys()})
 
     def __getstate__(self) -> dict[str, Any]:
-        """Processes that read images get their share of the rows, not all of them once more."""
-        return {**self.__dict__, "found": Index()}
+        """Processes that load from a stream get their share of the rows, not all of them once more."""
+        return {**self.__dict__, "found": Index(), "keys": []}
 
     @classmethod
     def default_folder(cls) -> Path | None:
@@ -85,98 +115,130 @@ class RecordBuilder(datasets.GeneratorBasedBuilder):
         return None
 
     def index(self, folder: Path) -> Index:
-        """What the archive in `folder` holds. Raises ValueError or FileNotFoundError for what is missing."""
+        """What the archive in `folder` holds, by the options in `self.config`.
+
+        Raises ValueError or FileNotFoundError for what is missing.
+        """
         raise NotImplementedError
 
+    def describe(self) -> str:
+        """What each rule has left out, and what is left, in lines; no image is opened for it."""
+        rows, left_out = self.found.rows, self.found.left_out
+        lines = [f"{len(rows) + left_out.total()} images in {self.config.data_dir}"]
+        lines += [f"  − {count}: {reason}" for reason, count in left_out.items()]
+        patients = len({row["patient_id"] for row in rows})
+        lines.append(f"  = {len(rows)} images of {patients} patients")
+        lines += [f"  {count} {remark}" for remark, count in self.found.remarks.most_common()]
+        return "\n".join(lines)
+
     def _info(self) -> datasets.DatasetInfo:
-        return datasets.DatasetInfo(features=datasets.Features({**RECORD_FEATURES, **self.own_features}))
+        features = {**RECORD_FEATURES, "image": datasets.Image(mode=MODES[self.config.bits])}
+        features |= CAPTION_FEATURES if self.config.captions else {}
+        features = datasets.Features({**features, **self.own_features})
+        info = datasets.DatasetInfo(features=features)
+        if self.terms is not None:
+            info.license, info.citation = self.terms.licence, self.terms.citation
+            info.homepage = self.terms.homepage
+        return info
+
+    def download_and_prepare(
+        self, *args, num_proc: int | None = None, engine: str = "local", **options
+    ) -> None:
+        """As in `datasets`, after all images have been encoded.
+
+        num_proc: processes that encode images; engine: "local", or "ray" for a Ray cluster.
+        Raises ValueError where more images are unreadable than max_unreadable allows; OSError where the cache cannot be
+        written.
+        """
+        if engine not in ENGINES:
+            raise ValueError(f"there is no engine {engine!r}; expected one of {', '.join(ENGINES)}.")
+        self._encode_images(engine, num_proc or 1)
+        noted = Path(f"{self.cache_dir}.{UNREADABLE}")
+        before = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}
+        if before != self.unreadable:  # a file can be read now, with a codec that was not there before
+            options["download_mode"] = datasets.DownloadMode.FORCE_REDOWNLOAD
+            options["verification_mode"] = datasets.VerificationMode.NO_CHECKS  # of rows against those before
+        super().download_and_prepare(*args, **options)
+        noted.write_text(json.dumps(self.unreadable, ensure_ascii=False), encoding="utf-8")
+
+    def _encode_images(self, engine: str, workers: int) -> None:
+        """Have every image in the store that can be read; those that cannot are tried again every time."""
+        self.store.tidy()
+        self.unreadable = {}
+        files = ((row["path"], key) for row, key in zip(self.found.rows, self.keys, strict=True))
+        todo = [file for file in files if not self.store.has(file[1])]
+        outcomes = ENGINES[engine](self.store, todo, workers)
+        for path, reason in tqdm(outcomes, total=len(todo), desc="images", unit="image", disable=not todo):
+            if reason:
+                self._bear(path, reason)
+        self.unreadable = dict(sorted(self.unreadable.items()))
+
+    def _bear(self, path: str, reason: str) -> None:
+        """Note an unreadable image. Raises ValueError where there are more of them than may be."""
+        self.unreadable[path] = reason
+        if len(self.unreadable) > self._borne:
+            first = "; ".join(f"{name} ({why})" for name, why in list(self.unreadable.items())[:3])
+            raise ValueError(
+                f"more than {int(self._borne)} images in {self.config.data_dir} cannot be read, which max_unreadable "
+                f"does not allow; the first: {first}."
+            )
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
-        Path(self._skip_log()).unlink(missing_ok=True)
-        return [datasets.SplitGenerator(name=datasets.Split.TRAIN, gen_kwargs={"rows": self.found.rows})]
+        rows = list(zip(self.found.rows, self.keys, strict=True))
+        given = {"rows": rows, "stream": dl_manager.is_streaming}
+        return [datasets.SplitGenerator(name=datasets.Split.TRAIN, gen_kwargs=given)]
 
-    def _generate_examples(self, rows: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-        if (
-            multiprocess.parent_process() is not None
-        ):  # one of several, whose threads would wait for each other
-            torch.set_num_threads(1)
-        for row in rows:
-            record = dict(row)
-            path = record.pop("path")
-            record.pop("findings", None)
-            try:
-                record["image"] = {"bytes": encoded_image(path, crop=self.config.crop), "path": None}
-            except (MammogramError, OSError) as error:
-                self._skip(path, str(error))
-                continue
-            check_record(record)
-            yield path, record
+    def _generate_examples(
+        self, rows: list[tuple[dict[str, Any], str]], stream: bool
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        for row, key in rows:
+            if image := self._image(row["path"], key, stream):
+                yield row["path"], {"image": image, **_labels(row), **self._caption(row)}
 
-    def _skip_log(self) -> str:
-        return f"{self.cache_dir.removesuffix('.incomplete')}.{SKIPPED}"
+    def _image(self, path: str, key: str, stream: bool) -> dict[str, Any] | None:
+        """The image as `datasets` has it: its file in the store or, of a stream, its bytes; None: unreadable."""
+        if not stream:
+            return None if path in self.unreadable else {"path": str(self.store.place(key)), "bytes": None}
+        try:
+            return {"path": None, "bytes": self.store.image(path, key)}
+        except Exception as error:  # a stranger's file can break a decoder in any way
+            reason = " ".join(str(error).split()) or type(error).__name__
+            logger.warning("left out of the stream: %s", reason)
+            self._bear(path, reason)
+            return None
 
-    def _skip(self, path: str, reason: str) -> None:
-        """Appended in one write, so that several processes may share the file."""
-        line = json.dumps({"file": path, "reason": reason}, ensure_ascii=False)
-        log = Path(self._skip_log())
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+    def _caption(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """A caption from labels and findings, as columns; the same for the same row and seed."""
+        if not self.config.captions:
+            return {}
+        from dataset_builders.report_captions import compose_caption
+
+        labels = _labels(row)
+        image = (labels["source"], labels["exam_id"], labels["laterality"], labels["view"])
+        seed = int.from_bytes(_digest([self.config.seed, *image])[:4])
+        caption = compose_caption(labels, row.get("findings") or [], seed)
+        return {
+            "caption": caption,
+            "caption_id": _digest(caption).hex()[:16],  # the same for the same words
+            "case_id": labels["patient_id"],
+        }
 
     def skipped(self) -> list[dict[str, str]]:
         """{file, reason} of the images that could not be read when the data were built, by file."""
-        log = Path(self._skip_log())
-        if not log.is_file():
-            return []
-        entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-        return sorted(entries, key=lambda entry: entry["file"])
+        return [{"file": path, "reason": reason} for path, reason in self.unreadable.items()]
 
 
-def limit_classes(found: Index, limits: Mapping[int, int], seed: int) -> None:
-    """Leave out, of each limited BI-RADS class, the images beyond its limit; patients are taken in a random order.
-
-    Raises ValueError for a limit that is no positive number.
-    """
-    wrong = next((birads for birads, limit in limits.items() if limit < 1), None)
-    if wrong is not None:
-        raise ValueError(f"the limit of BI-RADS {wrong} is {limits[wrong]}; expected 1 image or more.")
-    patients = sorted({row["patient_id"] for row in found.rows})
-    random.Random(seed).shuffle(patients)
-    place = {patient: i for i, patient in enumerate(patients)}
-    taken: Counter[int] = Counter()
-    beyond = set()
-    for number in sorted(range(len(found.rows)), key=lambda i: place[found.rows[i]["patient_id"]]):
-        birads = found.rows[number]["birads"]
-        taken[birads] += 1
-        if taken[birads] > limits.get(birads, taken[birads]):
-            beyond.add(number)
-            found.left_out[f"beyond the limit of {limits[birads]} images of BI-RADS {birads}"] += 1
-    found.rows = [row for i, row in enumerate(found.rows) if i not in beyond]
+def _labels(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in ("path", "findings")}
 
 
-def encoded_image(path: str | Path, *, crop: bool) -> bytes:
-    """An image file → the bytes of an 8-bit grey PNG, min–max stretched, cropped to the breast if asked."""
-    pixels = read_image(path).pixels
-    if crop:
-        pixels = find_breast(pixels).crop(pixels)
-    buffer = io.BytesIO()
-    Image.fromarray(to_uint8(pixels)).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def _fingerprint(rows: list[dict[str, Any]]) -> str:
-    """A hash of all labels and of the files' sizes and times: a changed table or image is not taken from a cache."""
+def _fingerprint(rows: list[dict[str, Any]], keys: list[str]) -> str:
+    """A hash of all labels and of the state of the files: a changed table or image is not taken from a cache."""
     digest = hashlib.sha256()
-    for row in rows:
-        about = Path(row["path"]).stat()
-        line = [*row.items(), ("size", about.st_size), ("changed", about.st_mtime_ns)]
-        digest.update(json.dumps(line, ensure_ascii=False, default=asdict).encode())
+    for row, key in zip(rows, keys, strict=True):
+        digest.update(_digest([*row.items(), key]))
     return digest.hexdigest()[:16]
 
 
-def _because(found: Index) -> str:
-    """The commonest reason why images are no records, to end a sentence with."""
-    if not found.left_out:
-        return ""
-    reason, count = found.left_out.most_common(1)[0]
-    return f" ({count} images: {reason})"
+def _digest(content: Any) -> bytes:
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False, default=asdict).encode()).digest()

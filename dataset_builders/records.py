@@ -14,7 +14,7 @@ VIEWS = ("CC", "MLO")
 
 RECORD_FEATURES = Features(
     {
-        "image": Image(mode="L"),  # 8-bit grey PNG, cropped to the breast unless asked otherwise
+        "image": Image(mode="L"),  # grey PNG of 8 bits; by option of 16, "I;16"
         "patient_id": Value("string"),  # what a fold must not cut
         "exam_id": Value("string"),
         "laterality": Value("string"),  # L or R
@@ -22,6 +22,13 @@ RECORD_FEATURES = Features(
         "birads": Value("int8"),  # 0–6 as published, none where unknown
         "density": Value("string"),  # A–D, none where unknown
         "source": Value("string"),  # the data set
+    }
+)
+CAPTION_FEATURES = Features(  # by option: what makes pairs of records
+    {
+        "caption": Value("string"),  # composed from the labels
+        "caption_id": Value("string"),  # the same for the same words
+        "case_id": Value("string"),  # the patient
     }
 )
 PAIR_FEATURES = Features(

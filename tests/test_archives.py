@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dataset_builders import build_dataset
+from dataset_builders import load_mammograms
 from dataset_builders.building import prepared_builder, save_dataset
 from dataset_builders.embed import breast_assessment
 from dataset_builders.phantom.archives import write_embed, write_teknofest
@@ -42,7 +42,7 @@ def embed(tmp_path_factory):
 
 
 def build(name, folder, tmp_path, **options):
-    return build_dataset(name, folder, cache_dir=tmp_path / "cache", **options)
+    return load_mammograms(name, folder, cache_dir=tmp_path / "cache", **options)
 
 
 def copied(folder, target):
@@ -189,7 +189,7 @@ def is_negative(row):
 def test_limits_and_options_that_make_no_sense_are_refused(teknofest, tmp_path):
     with pytest.raises(ValueError, match="limit of BI-RADS 1 is 0; expected 1 image or more"):
         build("teknofest", teknofest, tmp_path, limits={1: 0})
-    with pytest.raises(ValueError, match="no option 'cropped'; expected crop, limits or seed"):
+    with pytest.raises(ValueError, match="no option 'cropped'; expected one of crop, bits, limits, seed"):
         build("teknofest", teknofest, tmp_path, cropped=True)
 
 
@@ -211,7 +211,7 @@ def test_what_is_odd_in_the_sheet_is_counted_and_contradictions_are_left_out(tek
 
 def test_a_saved_archive_has_its_report_and_nothing_is_left_when_it_cannot_be(teknofest, tmp_path):
     output = tmp_path / "deep" / "records"
-    about = save_dataset("teknofest", teknofest, output)
+    about = save_dataset("teknofest", teknofest, output, cache_dir=tmp_path / "cache")
     assert json.loads((output / "build_report.json").read_text(encoding="utf-8")) == about
     assert about["images"] == len(list(teknofest.rglob("*.dcm"))) == sum(about["birads"].values())
     with pytest.raises(ValueError, match="records exists already"):
@@ -294,7 +294,7 @@ def run(*arguments):
 
 
 def test_the_script_ends_with_one_sentence_and_leaves_nothing(tmp_path):
-    ended = run("--name", "teknofest", "--data", tmp_path / "nowhere", "--output", tmp_path / "out")
+    ended = run("--dataset", "teknofest", "--data-dir", tmp_path / "nowhere", "--output", tmp_path / "out")
     assert ended.returncode == 2
     assert ended.stderr.strip().splitlines()[-1].startswith("error: ") and "nowhere" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -303,4 +303,4 @@ def test_the_script_ends_with_one_sentence_and_leaves_nothing(tmp_path):
 
 def test_nobody_is_built_by_an_unknown_name(tmp_path):
     with pytest.raises(ValueError, match="no builder 'ddsm'; expected one of cbis_ddsm, .*teknofest"):
-        build_dataset("ddsm", tmp_path)
+        load_mammograms("ddsm", tmp_path)

@@ -34,6 +34,7 @@ from training.classification import (
 )
 from training.cli import run_script
 from training.data import RECORD_COLUMNS, Collator, LabelledExamples, load_table, resized
+from training.data_terms import data_terms, note_terms
 from training.options import ClassificationOptions, parse_options
 from training.pretraining import augmentation, save_pretrained
 from training.runs import finish_run, last_checkpoint, open_run, start_run
@@ -83,6 +84,7 @@ def main() -> None:
     set_seed(options.seed)
     processor = classifier_processor(options)
     model = classifier_model(options, processor)
+    note_terms(model.config, [options.data])
     start_run(options)
     with arguments.main_process_first(desc="resizing the images"):
         images = resized(table, processor, cache=options.cache, processes=options.workers)
@@ -98,6 +100,7 @@ def main() -> None:
             **run_facts(options, split),
             **best_epoch(trainer.state),
             **lora_facts(trainer.model, options),
+            "data_terms": data_terms(model.config.provenance),
             "history": epoch_history(trainer.state.log_history),
             "seconds": round(time.monotonic() - began, 1),
         }

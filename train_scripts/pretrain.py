@@ -21,6 +21,7 @@ from training.adapters import lora_facts
 from training.callbacks import EpochLine, SetEpoch, epoch_history
 from training.cli import run_script
 from training.data import PAIR_COLUMNS, Collator, PairExamples, load_table
+from training.data_terms import data_terms, note_terms
 from training.frozen_text import with_pooled_captions
 from training.options import PretrainingOptions, parse_options
 from training.pretraining import (
@@ -74,6 +75,7 @@ def main() -> None:
     splits = split_by_case(cases, *fractions, options.seed)
     set_seed(options.seed)
     processor, model = new_processor(options), new_model(options)
+    note_terms(model.config, options.pairs)
     start_run(options)
     with arguments.main_process_first(desc="resizing the images"):
         table = resized_pairs(options, tables, image_processor(options, options.image_size))
@@ -92,6 +94,7 @@ def main() -> None:
             "retrieval": retrieval,
             **best_epoch(trainer.state),
             **lora_facts(trainer.model, options),
+            "data_terms": data_terms(model.config.provenance),
             "n_train": len(train),
             "n_validation": len(validation),
             "n_held_out": len(held_out),

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from .data_terms import provenance_lines
 from .initialization import name_of
 from .options import ClassificationOptions, PretrainingOptions, TrainingOptions
 
@@ -164,9 +165,7 @@ def _base_name(options: TrainingOptions) -> str | None:
 def _card(model: PreTrainedModel, options: TrainingOptions) -> str:
     """The adapter's README: what it is, and a program that opens it."""
     facts = lora_facts(model, options)["lora"]
-    origin = "\n".join(
-        f"- {key.replace('_', ' ')}: {value}" for key, value in model.config.provenance.items()
-    )
+    origin = "\n".join(provenance_lines(model.config.provenance))
     base = _base_name(options)
     lines = _opened_base(base) if base else _new_base(type(model).__name__, options)
     return CARD.format(

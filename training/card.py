@@ -12,6 +12,8 @@ from huggingface_hub import EvalResult, ModelCardData
 from modeling_mamclip import MamClipConfig
 from processing import MamClipImageProcessor
 
+from .data_terms import data_terms, provenance_lines
+
 CARD = Path(__file__).resolve().parent.parent / "model_card.md"
 ENCODERS = {"own": "its own, fully fine-tuned", "shared": "the aligned one, frozen (linear probe)"}
 CONVERTED = "converted_"  # how keys begin in the provenance of weights that others published
@@ -34,9 +36,11 @@ def model_card(
         CARD.read_text(encoding="utf-8")
     )
     converted = any(key.startswith(CONVERTED) for key in config.provenance)
+    terms = data_terms(config.provenance)
+    bound = converted or any(entry["weights"] != "free" for entry in terms.values())
     return (
         template.render(
-            card_data=card_data(name, results, phantom, classifies, converted).to_yaml(),
+            card_data=card_data(name, results, phantom, classifies, bound).to_yaml(),
             model_name=name,
             vision_architecture=config.vision_config.architecture,
             text_model_type=config.text_config.model_type,
@@ -55,6 +59,8 @@ def model_card(
             classifies=classifies,
             aligned=aligned,
             converted=converted,
+            permission=[source for source, entry in terms.items() if entry["weights"] == "permission"],
+            citations=[entry["citation"] for entry in terms.values()],
         )
         + "\n"
     )
@@ -84,8 +90,9 @@ def published_choices(config: MamClipConfig, images: MamClipImageProcessor, alig
 
 
 def card_data(
-    name: str, results: Mapping[str, float], phantom: bool, classifies: bool, converted: bool
+    name: str, results: Mapping[str, float], phantom: bool, classifies: bool, bound: bool
 ) -> ModelCardData:
+    """The card's header. bound: by other terms than those of this code."""
     data = "phantom mammograms (synthetic)" if phantom else "mammograms"
     measured = [
         EvalResult(
@@ -99,7 +106,7 @@ def card_data(
         if math.isfinite(value)
     ]
     return ModelCardData(
-        license="other" if converted else "apache-2.0",
+        license="other" if bound else "apache-2.0",
         library_name="transformers",
         pipeline_tag="image-classification" if classifies else "zero-shot-image-classification",
         tags=["mammography", "medical", "vision-language", "custom_code"],
@@ -110,8 +117,7 @@ def card_data(
 
 def _provenance(config: MamClipConfig, phantom: bool) -> str:
     lines = ["- All images and captions were **phantoms** (synthetic)."] if phantom else []
-    lines += [f"- {key.replace('_', ' ')}: {value}" for key, value in sorted(config.provenance.items())]
-    return "\n".join(lines)
+    return "\n".join(lines + provenance_lines(dict(sorted(config.provenance.items()))))
 
 
 def _table(results: Mapping[str, float]) -> str:
