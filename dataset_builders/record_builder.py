@@ -8,7 +8,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import multiprocess  # what `datasets` makes its processes with
 import torch
 from PIL import Image
 
+from dataset_builders.describing import describe
 from dataset_builders.records import RECORD_FEATURES, check_record
 from dataset_builders.terms import Terms
 from processing import MammogramError, find_breast, read_image, to_uint8
@@ -68,6 +69,8 @@ class RecordBuilder(datasets.GeneratorBasedBuilder):
             raise ValueError(f"{type(self).__name__} needs data_dir, the archive's folder.")
         if not Path(data_dir).is_dir():
             raise FileNotFoundError(f"{data_dir} is not a folder; give the archive's folder as data_dir.")
+        known = {option.name for option in fields(self.BUILDER_CONFIG_CLASS)}
+        self.config = self.BUILDER_CONFIG_CLASS(**{name: kwargs[name] for name in known & kwargs.keys()})
         self.found = self.index(Path(data_dir))
         if not self.found.rows:
             raise ValueError(f"{data_dir} holds no image that can be a record{_because(self.found)}.")
@@ -81,6 +84,10 @@ class RecordBuilder(datasets.GeneratorBasedBuilder):
     def index(self, folder: Path) -> Index:
         """What the archive in `folder` holds. Raises ValueError or FileNotFoundError for what is missing."""
         raise NotImplementedError
+
+    def describe(self) -> str:
+        """What each rule left out of the archive, in lines for a reader."""
+        return describe(self.found)
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(features=datasets.Features({**RECORD_FEATURES, **self.own_features}))
