@@ -148,7 +148,7 @@ def choose_images(images: Sieve, options: EmbedConfig) -> None:
     wanted = ("2D", "C-view") if options.synthetic else ("2D",)
     kind = images.rows["FinalImageType"]
     reason = each(kind, lambda cell: f"FinalImageType is {cell or 'empty'}, not {' or '.join(wanted)}")
-    images.keep(np.isin(each(kind, lambda cell: IMAGE_TYPES.get(cell.lower())).astype(str), wanted), reason)
+    images.keep(each(kind, lambda cell: IMAGE_TYPES.get(cell.lower()) in wanted), reason)
     images.keep(images.rows["ViewPosition"].isin(VIEWS), "ViewPosition is neither CC nor MLO")
     sided = images.rows["ImageLateralityFinal"].isin(LATERALITIES)
     images.keep(sided, "ImageLateralityFinal is neither L nor R")

@@ -116,7 +116,7 @@ def boxes(cell: str) -> list[tuple[int, int, int, int]]:
 
 def with_box(findings: list[Finding], cell: str) -> list[Finding]:
     """A breast's findings in one image: with a box where there is one of each, for only then it is the finding's."""
-    found = boxes(cell)
-    if len(findings) != 1 or len(found) != 1:
+    if len(findings) != 1:
         return list(findings)
-    return [replace(findings[0], box=found[0])]
+    found = boxes(cell)
+    return [replace(findings[0], box=found[0] if len(found) == 1 else None)]

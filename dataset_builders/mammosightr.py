@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import snapshot_download
 from tqdm import tqdm
@@ -113,17 +114,33 @@ def unpacked(folder: Path, target: str = "") -> Path:
 
 def _parquet_rows(sources: Iterable[Path]) -> Iterator[dict[str, Any]]:
     """All rows, with a progress bar and few images in memory."""
-    files = {path: pq.ParquetFile(path) for path in sources}
+    files = {path: _opened(path) for path in sources}
     for path, file in files.items():
         missing = next((name for name in ("image", *FIELDS) if name not in file.schema_arrow.names), None)
         if missing:
             raise ValueError(f"{path} has no column {missing!r}; found {', '.join(file.schema_arrow.names)}.")
     total = sum(file.metadata.num_rows for file in files.values())
     with tqdm(total=total, desc="unpacking MammosighTR", unit="image") as bar:
-        for file in files.values():
-            for batch in file.iter_batches(BATCH):
-                bar.update(len(batch))
-                yield from batch.to_pylist()
+        for path, file in files.items():
+            try:
+                for batch in file.iter_batches(BATCH):
+                    bar.update(len(batch))
+                    yield from batch.to_pylist()
+            except (OSError, pa.ArrowException) as error:
+                raise _broken(path, error) from error
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise _broken(path, error) from error
+
+
+def _broken(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path} cannot be read as Parquet ({' '.join(str(error).split())[:120]}); get a new copy."
+    )
 
 
 def _unpack(row: dict[str, Any], folder: Path) -> dict[str, Any]:

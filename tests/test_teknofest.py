@@ -179,6 +179,11 @@ def test_a_hub_copy_without_a_column_is_refused(archives, build, tmp_path):
     table.drop(columns="birads").to_parquet(tmp_path / "copy" / "a.parquet")
     with pytest.raises(ValueError, match="a.parquet has no column 'birads'; found image, patient_id"):
         build(tmp_path / "copy")
+    whole = min((archives / "parquet").rglob("*.parquet")).read_bytes()
+    for damaged in (whole[:3], whole[:4] + b"\xff" * 200 + whole[204:]):
+        (tmp_path / "copy" / "a.parquet").write_bytes(damaged)
+        with pytest.raises(ValueError, match="a.parquet cannot be read as Parquet .*; get a new copy"):
+            build(tmp_path / "copy")
     (tmp_path / "unpacked").mkdir()
     with pytest.raises(ValueError, match="unpacked is not an unpacked copy; give an empty place"):
         build(archives / "parquet")
