@@ -10,7 +10,7 @@ from typing import Any, Protocol
 class Index(Protocol):
     """What is described: an index of record_builder, which imports this module."""
 
-    rows: Sequence[Any]
+    rows: Sequence[Mapping[str, Any]]
     left_out: Mapping[str, int]
     remarks: Mapping[str, int]
 
@@ -40,6 +40,7 @@ def describe(index: Index) -> str:
     lines = [f"{before:>10,} images in the archive"]
     for step in steps(index):
         lines.append(f"{-step.images:>10,} {step.rule} → {step.remaining:,} remain")
-    lines.append(f"{len(index.rows):>10,} images become records")
+    patients = len({row["patient_id"] for row in index.rows})
+    lines.append(f"{len(index.rows):>10,} images of {patients:,} patients become records")
     lines += [f"{count:>10,} {remark}" for remark, count in index.remarks.items()]
     return "\n".join(lines)

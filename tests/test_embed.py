@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataset_builders.describing import Step, describe, steps
 from dataset_builders.embed import EmbedBuilder
 from dataset_builders.embed_findings import boxes, breast_findings
 from dataset_builders.embed_labels import ASSESSMENTS, breast_assessment, breasts, exam_kind, exams
@@ -400,14 +401,17 @@ def test_limits_take_patients_by_the_seed_and_are_described(small, build):
     assert records(builder) == records(build(folder, limits={1: 3, 2: 4}))
     others = [records(build(folder, limits={1: 3, 2: 4}, seed=seed)) for seed in range(1, 5)]
     assert any(other != records(builder) for other in others)
-    lines = builder.describe().splitlines()
+    lines = describe(builder.found).splitlines()
     assert lines[0].split() == ["14", "images", "in", "the", "archive"]
     assert lines[1].split()[0] == "-6" and "limit of 3 images of BI-RADS 1 → 8 remain" in lines[1]
 
 
 def test_every_rule_is_described_in_the_order_of_its_turn(small, build):
-    text = build(small(["P", "K", "NS"])).describe()
-    assert text.splitlines()[1:3] == ["        -1 BI-RADS 3 → 2 remain", "         2 images become records"]
+    builder = build(small(["P", "K", "NS"]))
+    text = describe(builder.found)
+    assert text.splitlines()[1] == "        -1 BI-RADS 3 → 2 remain"
+    assert text.splitlines()[2] == "         2 images of 2 patients become records"
+    assert steps(builder.found) == [Step("BI-RADS 3", 1, 2)]
     assert "1 images of BI-RADS 6 that count as 5" in text and "findings differ; the worst counts" in text
 
 
