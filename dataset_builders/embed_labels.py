@@ -53,20 +53,20 @@ def breasts(clinical: pd.DataFrame) -> pd.DataFrame:
     → `exam`, `laterality`, `birads` (int, as breast_assessment says), `implied` (bool: negative without a row of its
     own), `differ` (bool: its findings have different assessments, of which birads is the worst).
     """
-    number, exams = pd.factorize(clinical["acc_anon"])
+    number, names = pd.factorize(clinical["acc_anon"])
     rank = each(clinical["asses"], _rank).astype(int)
-    bilateral = _any(number, each(clinical["desc"], is_bilateral).astype(bool), len(exams))
+    bilateral = _any(number, each(clinical["desc"], is_bilateral).astype(bool), len(names))
     tables = []
     for laterality in LATERALITIES:
         own = clinical["side"].isin([laterality, *BOTH_SIDES]).to_numpy() & (rank >= 0)
-        highest, lowest = np.full(len(exams), -1), np.full(len(exams), len(SEVERITY))
+        highest, lowest = np.full(len(names), -1), np.full(len(names), len(SEVERITY))
         np.maximum.at(highest, number[own], rank[own])
         np.minimum.at(lowest, number[own], rank[own])
         not_other = clinical["side"].to_numpy() != OTHER_SIDE[laterality]
-        implied = (highest < 0) & bilateral & ~_any(number, not_other, len(exams))
+        implied = (highest < 0) & bilateral & ~_any(number, not_other, len(names))
         birads = np.where(implied, NEGATIVE, np.array(SEVERITY)[highest])
         known = implied | (highest >= 0)
-        columns = {"exam": exams, "birads": birads, "implied": implied, "differ": lowest < highest}
+        columns = {"exam": names, "birads": birads, "implied": implied, "differ": lowest < highest}
         tables.append(pd.DataFrame(columns)[known].assign(laterality=laterality))
     return pd.concat(tables, ignore_index=True)
 
