@@ -14,6 +14,7 @@ import datasets
 from tqdm import tqdm
 
 from dataset_builders.archive_index import Index, because, limit_classes
+from dataset_builders.describing import describe
 from dataset_builders.encoded_images import BITS, MODES
 from dataset_builders.engines import ENGINES
 from dataset_builders.image_store import ImageStore, source_key
@@ -122,14 +123,8 @@ class RecordBuilder(datasets.GeneratorBasedBuilder):
         raise NotImplementedError
 
     def describe(self) -> str:
-        """What each rule has left out, and what is left, in lines; no image is opened for it."""
-        rows, left_out = self.found.rows, self.found.left_out
-        lines = [f"{len(rows) + left_out.total()} images in {self.config.data_dir}"]
-        lines += [f"  − {count}: {reason}" for reason, count in left_out.items()]
-        patients = len({row["patient_id"] for row in rows})
-        lines.append(f"  = {len(rows)} images of {patients} patients")
-        lines += [f"  {count} {remark}" for remark, count in self.found.remarks.most_common()]
-        return "\n".join(lines)
+        """What each rule has left out or changed, and what is left, in lines; no image is opened for it."""
+        return describe(self.found)
 
     def _info(self) -> datasets.DatasetInfo:
         features = {**RECORD_FEATURES, "image": datasets.Image(mode=MODES[self.config.bits])}

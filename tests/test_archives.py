@@ -1,4 +1,4 @@
-"""EMBED and TEKNOFEST: phantom archives in, the right labels out; and what is said when something is missing."""
+"""A phantom archive in, its records out: cache, limits, report, and what is said when something is missing."""
 
 import json
 import shutil
@@ -12,11 +12,9 @@ import pytest
 
 from dataset_builders import load_mammograms
 from dataset_builders.building import prepared_builder, save_dataset
-from dataset_builders.embed import breast_assessment
-from dataset_builders.phantom.archives import write_embed, write_teknofest
+from dataset_builders.phantom.archives import write_teknofest
 from dataset_builders.phantom.case import draw_case
 from dataset_builders.records import RECORD_FEATURES
-from dataset_builders.teknofest import breast_assessments, parse_quadrants, parse_score
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = {"height": 96, "width": 72, "processes": 1}
@@ -34,13 +32,6 @@ def teknofest(cases, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def embed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("embed")
-    write_embed(folder, [draw_case(4, i) for i in range(6)], **SIZE)
-    return folder
-
-
 def build(name, folder, tmp_path, **options):
     return load_mammograms(name, folder, cache_dir=tmp_path / "cache", **options)
 
@@ -48,9 +39,6 @@ def build(name, folder, tmp_path, **options):
 def copied(folder, target):
     """A copy of an archive that a test may change."""
     return shutil.copytree(folder, target)
-
-
-# ---- TEKNOFEST
 
 
 def test_teknofest_images_get_the_labels_of_their_breast(teknofest, cases, tmp_path):
@@ -71,37 +59,6 @@ def test_the_breast_crop_can_be_left_out(teknofest, tmp_path):
     whole = build("teknofest", teknofest, tmp_path, crop=False)
     assert {image.size for image in whole["image"]} == {(72, 96)}
     assert all(image.width < 72 for image in cropped["image"])
-
-
-@pytest.mark.parametrize(
-    "score, right, left, expected",
-    [
-        (1, ["x"], [], {"R": 1, "L": 1}),
-        (4, ["x"], [], {"R": 4, "L": 1}),
-        (5, [], ["x"], {"R": 1, "L": 5}),
-        (4, ["x"], ["y"], {"R": 4, "L": 4}),
-        (2, [], [], {"R": 2, "L": 2}),
-        (None, ["x"], [], {"R": None, "L": None}),
-    ],
-)
-def test_patient_to_breast_rules(score, right, left, expected):
-    assert breast_assessments(score, right, left) == expected
-
-
-@pytest.mark.parametrize("cell", [None, "", "[]", "nan"])
-def test_no_quadrant(cell):
-    assert parse_quadrants(cell) == []
-
-
-def test_quadrants_are_lists_written_as_text():
-    assert parse_quadrants("['ÜST DIŞ', 'MERKEZ']") == ["ÜST DIŞ", "MERKEZ"]
-    assert parse_quadrants("ÜST DIŞ, ALT İÇ") == ["ÜST DIŞ", "ALT İÇ"]
-
-
-def test_scores():
-    assert parse_score("Kategori 4", "BI-RADS4-5") == 4
-    assert parse_score(None, "BI-RADS0") == 0
-    assert parse_score(None, "BI-RADS4-5") is None
 
 
 def test_headers_count_in_any_unicode_form_and_folders_may_be_links(teknofest, tmp_path):
@@ -219,70 +176,6 @@ def test_a_saved_archive_has_its_report_and_nothing_is_left_when_it_cannot_be(te
     with pytest.raises(FileNotFoundError):
         save_dataset("teknofest", tmp_path / "nowhere", tmp_path / "new" / "records")
     assert not (tmp_path / "new").exists()
-
-
-# ---- EMBED
-
-
-def finding(side, asses, desc="MG Screening Bilateral"):
-    return {"side": side, "asses": asses, "desc": desc}
-
-
-def test_embed_images_get_the_worst_finding_of_their_breast(embed, tmp_path):
-    data = build("embed", embed, tmp_path)
-    by_patient = {str(60_000_000 + i): draw_case(4, i) for i in range(6)}
-    for row in data:
-        case = by_patient[row["patient_id"]]
-        assert row["birads"] == case.breasts[row["laterality"]].birads
-        assert row["density"] == case.density
-        assert row["embed_age"] == case.age
-    assert len(data) == len(list(embed.rglob("*.dcm")))
-
-
-@pytest.mark.parametrize(
-    "rows, side, expected",
-    [
-        ([finding("L", "S")], "L", 4),
-        ([finding("L", "S")], "R", 1),  # the negative other side has no row of its own
-        ([finding("L", "S", desc="MG Diagnostic Left")], "R", None),
-        ([finding("B", "B")], "R", 2),
-        ([finding(None, "N")], "L", 1),
-        ([finding("L", "B"), finding("L", "A")], "L", 0),  # screening: A > B > N
-        ([finding("L", "P"), finding("L", "M"), finding("L", "K")], "L", 6),  # diagnostic: K > M > … > P
-        ([finding("L", "X")], "L", None),
-        ([], "L", None),
-    ],
-)
-def test_embed_findings_to_breast(rows, side, expected):
-    assert breast_assessment(rows, side) == expected
-
-
-def test_synthetic_spot_and_other_views_are_left_out(embed, tmp_path):
-    folder = tmp_path / "archive"
-    (folder / "tables").mkdir(parents=True)
-    (folder / "images").symlink_to(embed / "images")
-    table = pd.read_csv(embed / "tables" / "EMBED_OpenData_metadata.csv", dtype=str)
-    table.loc[0, "FinalImageType"] = "cview"
-    table.loc[1, "ViewPosition"] = "ML"
-    table.loc[2, "spot_mag"] = "1"
-    table.to_csv(folder / "tables" / "EMBED_OpenData_metadata_reduced.csv")
-    clinical = (embed / "tables" / "EMBED_OpenData_clinical.csv").read_bytes()
-    (folder / "tables" / "EMBED_OpenData_clinical_reduced.csv").write_bytes(clinical)
-    data = build("embed", folder, tmp_path)
-    assert len(data) == len(table) - 3
-
-
-def test_embed_without_tables_or_columns_says_which(embed, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"EMBED_OpenData_metadata\.csv"):
-        build("embed", tmp_path, tmp_path)
-    folder = tmp_path / "archive"
-    (folder / "tables").mkdir(parents=True)
-    (folder / "images").symlink_to(embed / "images")
-    for name in ("metadata", "clinical"):
-        table = pd.read_csv(embed / "tables" / f"EMBED_OpenData_{name}.csv", dtype=str)
-        table.drop(columns="asses", errors="ignore").to_csv(folder / "tables" / f"EMBED_OpenData_{name}.csv")
-    with pytest.raises(ValueError, match=r"clinical\.csv has no column 'asses'"):
-        build("embed", folder, tmp_path)
 
 
 # ---- the script

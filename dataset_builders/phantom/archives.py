@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 from tqdm import tqdm
 
 from dataset_builders.birads import FIVE_CLASSES
 from dataset_builders.phantom.case import PhantomCase
 from dataset_builders.phantom.dicom_files import phantom_dicom
-from dataset_builders.phantom.findings import Finding
-from dataset_builders.phantom.render import render_many
+from dataset_builders.phantom.findings import CANCERS, IN_SITU, Finding
+from dataset_builders.phantom.render import MAXIMUM, PhantomView, render_many
 
 VIEWS = (("R", "CC"), ("R", "MLO"), ("L", "CC"), ("L", "MLO"))
 MISSING_VIEW = 0.03  # of a patient's images: real archives lack some
@@ -25,9 +27,29 @@ QUADRANTS = {
     "central": "MERKEZ",
 }
 LETTERS = {0: "A", 1: "N", 2: "B", 3: "P", 4: "S", 5: "M", 6: "K"}
+# The codes of EMBED's legend, AWS_Open_Data_Clinical_Legend.csv.
 SHAPES = {"oval": "O", "round": "R", "irregular": "X"}
 MARGINS = {"circumscribed": "D", "obscured": "U", "microlobulated": "M", "indistinct": "I", "spiculated": "S"}
-CURATOR = "/mnt/NAS2/mammo/anon_dicom"
+MASS_DENSITIES = {"high": "+", "equal": "=", "low": "-", "fat-containing": "0"}
+ASYMMETRIES = {
+    "asymmetry": "S",
+    "focal asymmetry": "F",
+    "global asymmetry": "B",
+    "developing asymmetry": "V",
+}
+MORPHOLOGIES = {
+    "round": "R",
+    "punctate": "P",
+    "coarse/popcorn-like": "C",
+    "rim": "E",
+    "vascular": "V",
+    "amorphous": "A",
+    "coarse heterogeneous": "H",
+    "fine pleomorphic": "I",
+    "fine linear": "F",
+}
+DISTRIBUTIONS = {"diffuse": "D", "regional": "R", "grouped": "G", "linear": "L", "segmental": "S"}
+CURATOR = "/mnt/NAS2/mammo"
 
 
 def write_teknofest(
@@ -49,11 +71,11 @@ def write_teknofest(
         raise ValueError(
             f"case {wrong.case_id} is BI-RADS {wrong.birads}; TEKNOFEST has 0, 1, 2, 4 and 5 alone."
         )
-    shots = [(case, side, view) for case in cases for side, view in _views_taken(case)]
-    for (case, side, view), dataset in _dicoms(
-        shots, _teknofest_names, height, width, processes, "TEKNOFEST"
-    ):
-        target = folder / _hasta_no(case) / f"{side}{view}.dcm"
+    shots = [(case, side, view) for case in cases for side, view in views_taken(case)]
+    shape = {"height": height, "width": width}
+    for (case, side, view), picture in rendered(shots, shape, processes, "TEKNOFEST"):
+        dataset = _dicom(picture, case, side, view, _teknofest_names(case))
+        target = folder / hasta_no(case) / f"{side}{view}.dcm"
         target.parent.mkdir(parents=True, exist_ok=True)
         dataset.save_as(target, enforce_file_format=True)
     pd.DataFrame([_teknofest_row(case) for case in cases]).to_excel(folder / "veri_bilgisi.xlsx", index=False)
@@ -73,15 +95,18 @@ def write_embed(
     finding, none for the negative side of a bilateral exam.
     """
     folder = Path(folder)
-    shots = [(case, side, view) for case in cases for side, view in _views_taken(case)]
+    shots = [(case, side, view) for case in cases for side, view in views_taken(case)]
     rows = []
-    for (case, side, view), dataset in _dicoms(shots, _embed_names, height, width, processes, "EMBED"):
+    for (case, side, view), picture in rendered(
+        shots, {"height": height, "width": width}, processes, "EMBED"
+    ):
         patient, exam = _embed_names(case)
+        dataset = _dicom(picture, case, side, view, (patient, exam))
         path = f"cohort_1/{patient}/{exam}/{dataset.SOPInstanceUID}.dcm"
         target = folder / "images" / path
         target.parent.mkdir(parents=True, exist_ok=True)
         dataset.save_as(target, enforce_file_format=True)
-        rows.append(_embed_metadata(case, side, view, path))
+        rows.append(_embed_metadata(case, side, view, path, picture))
     tables = folder / "tables"
     tables.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).to_csv(tables / "EMBED_OpenData_metadata.csv", index=False)
@@ -89,48 +114,44 @@ def write_embed(
     pd.DataFrame(findings).to_csv(tables / "EMBED_OpenData_clinical.csv", index=False)
 
 
-def _views_taken(case: PhantomCase) -> list[tuple[str, str]]:
+def views_taken(case: PhantomCase) -> list[tuple[str, str]]:
     rng = random.Random(f"views {case.seed} {case.index}")
     return [view for view in VIEWS if rng.random() >= MISSING_VIEW] or list(VIEWS)
 
 
-def _dicoms(shots, names, height: int, width: int, processes: int | None, title: str) -> Iterator[tuple]:
-    """(case, side, view) → the same with its DICOM, in order."""
-    jobs = [(*shot, {"height": height, "width": width}) for shot in shots]
-    views = render_many(jobs, processes=processes)
-    for shot, view in tqdm(zip(shots, views, strict=True), f"phantom {title}", len(shots), unit="image"):
-        case, side, position = shot
-        patient, exam = names(case)
-        style = random.Random(f"vendor {case.seed} {case.index}").randrange(10**6)
-        yield (
-            shot,
-            phantom_dicom(
-                view.pixels,
-                patient=patient,
-                exam=exam,
-                laterality=side,
-                view=position,
-                age=case.age,
-                style=style,
-            ),
-        )
+def rendered(shots, shape: dict[str, int], processes: int | None, title: str) -> Iterator[tuple]:
+    """(case, side, view) → the same with its PhantomView, in order; shape: height and width in pixels."""
+    views = render_many([(*shot, shape) for shot in shots], processes=processes)
+    return tqdm(zip(shots, views, strict=True), f"phantom {title}", len(shots), unit="image")
+
+
+def save_png(picture: PhantomView, target: Path) -> None:
+    """An 8-bit PNG, as a preprocessed copy has it."""
+    Image.fromarray((picture.pixels // ((MAXIMUM + 1) // 256)).astype("uint8")).save(target)
+
+
+def _dicom(picture: PhantomView, case: PhantomCase, side: str, view: str, names: tuple[str, str]):
+    patient, exam = names
+    style = random.Random(f"vendor {case.seed} {case.index}").randrange(10**6)
+    place = {"patient": patient, "exam": exam, "laterality": side, "view": view}
+    return phantom_dicom(picture.pixels, **place, age=case.age, style=style)
 
 
 # ---- TEKNOFEST
 
 
-def _hasta_no(case: PhantomCase) -> str:
+def hasta_no(case: PhantomCase) -> str:
     return f"9{case.index:07d}"
 
 
 def _teknofest_names(case: PhantomCase) -> tuple[str, str]:
-    return _hasta_no(case), f"T{case.index:07d}"
+    return hasta_no(case), f"T{case.index:07d}"
 
 
 def _teknofest_row(case: PhantomCase) -> dict[str, object]:
     groups = {0: "BI-RADS0", 1: "BI-RADS1-2", 2: "BI-RADS1-2", 4: "BI-RADS4-5", 5: "BI-RADS4-5"}
     return {
-        "HASTANO": _hasta_no(case),
+        "HASTANO": hasta_no(case),
         "BIRADS KATEGORİSİ": groups[case.birads],
         "MEME KOMPOZİSYONU": case.density,
         "KADRAN BİLGİSİ (SAĞ)": _quadrants(case, "R"),
@@ -153,23 +174,27 @@ def _embed_names(case: PhantomCase) -> tuple[str, str]:
     return str(60_000_000 + case.index), str(8_000_000_000_000_000 + case.index)
 
 
-def _embed_metadata(case: PhantomCase, side: str, view: str, path: str) -> dict[str, object]:
+def _embed_metadata(
+    case: PhantomCase, side: str, view: str, path: str, picture: PhantomView
+) -> dict[str, object]:
     patient, exam = _embed_names(case)
+    rois = [[y0, x0, y1, x1] for x0, y0, x1, y1 in filter(None, picture.finding_boxes)]
+    png = f"{hashlib.sha256(path.encode()).hexdigest()[:32]}.png"
     return {
         "empi_anon": patient,
         "acc_anon": exam,
-        "anon_dicom_path": f"{CURATOR}/{path}",
-        "png_path": "",
-        "png_filename": "",
+        "anon_dicom_path": f"{CURATOR}/anon_dicom/{path}",
+        "png_path": f"{CURATOR}/png/{path.rpartition('/')[0]}/{png}",
+        "png_filename": png,
         "study_date_anon": "2024-01-01",
         "StudyDescription": "MG Screening Bilateral",
         "FinalImageType": "2D",
         "ImageLateralityFinal": side,
         "ViewPosition": view,
         "spot_mag": None,
-        "num_roi": 0,
-        "ROI_coords": "()",
-        "match_level": None,
+        "num_roi": len(rois),
+        "ROI_coords": str([[int(edge) for edge in roi] for roi in rois]),
+        "match_level": str([1] * len(rois)),
         "cohort_num": 1,
     }
 
@@ -208,7 +233,20 @@ def _embed_exam(case: PhantomCase) -> dict[str, object]:
 
 
 def _embed_finding(finding: Finding) -> dict[str, object]:
-    row: dict[str, object] = {"asses": LETTERS[finding.birads]}
+    row: dict[str, object] = {"asses": LETTERS[finding.birads], "path_severity": _severity(finding.pathology)}
     if finding.kind == "mass":
-        row |= {"massshape": SHAPES.get(finding.shape), "massmargin": MARGINS.get(finding.margin)}
-    return row
+        codes = (SHAPES[finding.shape], MARGINS[finding.margin], MASS_DENSITIES[finding.density])
+        return row | dict(zip(("massshape", "massmargin", "massdens"), codes, strict=True))
+    if finding.kind == "calcifications":
+        return row | {
+            "calcfind": MORPHOLOGIES[finding.morphology],
+            "calcdistri": DISTRIBUTIONS[finding.distribution],
+        }
+    return row | {"massshape": "A" if finding.kind == "distortion" else ASYMMETRIES[finding.asymmetry_type]}
+
+
+def _severity(pathology: str) -> int | None:
+    """EMBED's scale: 0 invasive, 1 non-invasive cancer, 4 benign; None where nothing was sampled."""
+    if not pathology:
+        return None
+    return 0 if pathology in CANCERS else 1 if pathology in IN_SITU else 4
