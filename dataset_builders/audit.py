@@ -70,6 +70,7 @@ def audit_table(parts: Sequence[dict[str, Any]]) -> pd.DataFrame:
             known.pop("caption", None)
         frame = pd.DataFrame(known, dtype=object)
         source = pd.Series(columns["source"], dtype=object)
+        frame["patient"] = frame.get("patient_id")
         for name in {"patient_id", "exam_id"} & set(known):
             frame[name] = source + " " + frame[name].astype(str)
         if "page" in known:
@@ -81,7 +82,7 @@ def audit_table(parts: Sequence[dict[str, Any]]) -> pd.DataFrame:
                 data=part["name"], row=range(len(frame)), side=pd.Series(part["sides"], dtype=object)
             )
         )
-    table = pd.concat(frames, ignore_index=True).reindex(columns=["data", "row", "side", *COLUMNS])
+    table = pd.concat(frames, ignore_index=True).reindex(columns=["data", "row", "side", "patient", *COLUMNS])
     return table.astype(object).where(table.notna(), None)
 
 
@@ -190,9 +191,14 @@ def copy_conflicts(table: pd.DataFrame, copies: Copies) -> Iterator[Problem]:
                 yield Problem("labels", f"{name} is {' and '.join(map(str, rows))}", tuple(rows.values()))
 
 
-def patient_pairs(table: pd.DataFrame, copies: Copies) -> list[tuple[str, str]]:
+def patients_of(table: pd.DataFrame, data: str) -> list[str | None]:
+    """The patient of every row by the data set's own name for her; None for rows of other data sets, and of pairs."""
+    own = (table["data"] == data) & table["patient_id"].notna()
+    return table["patient"].where(own, None).tolist()
+
+
+def patient_pairs(patients: Sequence[str | None], copies: Copies) -> list[tuple[str, str]]:
     """Different patients who share an image, wherever they are: what `folds.join_groups` takes."""
-    patients = table["patient_id"].tolist()
     pairs = ((patients[first], patients[second]) for first, second in copies.pairs())
     return list(dict.fromkeys(pair for pair in pairs if None not in pair and pair[0] != pair[1]))
 

@@ -1,7 +1,8 @@
 """Text that was left in a picture: film labels that name the view or the side, and whatever else can be read.
 
 Bright, thin shapes of one height beside each other may be letters; only such lines are given to tesseract, as black
-letters on white. Most mammograms have none, and take a few milliseconds. Upright text is read, no other.
+letters on white. Most mammograms have none, and take a few milliseconds. Read is upright text that is brighter than
+what it stands on: not the dark letters of a white tag, and not what is turned or mirrored.
 """
 
 from __future__ import annotations

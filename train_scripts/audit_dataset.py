@@ -29,6 +29,7 @@ from dataset_builders.audit import (
     label_conflicts,
     odd_images,
     patient_pairs,
+    patients_of,
     shared_keys,
 )
 from dataset_builders.folds import split_by_case, write_groups
@@ -63,7 +64,8 @@ def main() -> None:
         copies = Copies(looks, args.distance, progress("Comparing pairs of images"))
         problems = find_problems(rows, looks, copies)
         results = describe(args, note, rows, problems) | counts(rows, looks, copies)
-        write_groups(folder / GROUPS, rows["patient_id"].dropna().tolist(), patient_pairs(rows, copies))
+        patients = patients_of(rows, tables[0][0])
+        write_groups(folder / GROUPS, list(filter(None, patients)), patient_pairs(patients, copies))
         write_json(folder / RESULT, results | {"seconds": round(time.monotonic() - began, 1)})
         write_audit(folder / PAGE, results, list(pictured(problems, rows, tables)), KINDS)
     tell(args, results)
@@ -142,7 +144,7 @@ def text_reader(args: argparse.Namespace) -> tuple[bool, str]:
         import_tesseract()
     except AtlasError as error:
         return False, f"Burned-in text was NOT looked for: {error}."
-    return True, "Burned-in text was looked for with tesseract, upright only."
+    return True, "Bright, upright text was looked for with tesseract; dark, turned or mirrored text was not."
 
 
 def load_all(args: argparse.Namespace, work: Path) -> list[tuple[str, datasets.Dataset]]:
@@ -261,7 +263,7 @@ def describe(
 
 def row_of(rows: pd.DataFrame, number: int) -> dict[str, Any]:
     """Which row of which data set, and what is known of it; captions are long, and left out."""
-    known = rows.loc[number].drop("caption").dropna()
+    known = rows.loc[number].drop(["caption", "patient"]).dropna()
     return {name: value.item() if hasattr(value, "item") else value for name, value in known.items()}
 
 
