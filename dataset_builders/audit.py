@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -71,10 +72,9 @@ def audit_table(parts: Sequence[dict[str, Any]]) -> pd.DataFrame:
         frame = pd.DataFrame(known, dtype=object)
         source = pd.Series(columns["source"], dtype=object)
         frame["patient"] = frame.get("patient_id")
-        for name in {"patient_id", "exam_id"} & set(known):
-            frame[name] = source + " " + frame[name].astype(str)
-        if "page" in known:
-            frame["page"] = source + ", page " + frame["page"].astype(str)
+        for name, words in (("patient_id", " "), ("exam_id", " "), ("page", ", page ")):
+            if name in known:
+                frame[name] = source + words + frame[name].map(str, na_action="ignore")
         if "caption" in known:
             frame["caption"] = frame["caption"].str.split().str.join(" ")
         frames.append(
@@ -126,8 +126,8 @@ def odd_images(looks: Looks) -> Iterator[Problem]:
 class Copies:
     """Images that are the same, or nearly so.
 
-    same: lists of row numbers of identical images; near, mirrored: (P, 2) row numbers, the first of each of `same`
-    standing for all of them.
+    members: of every different image, its first row number → all of them; same: those lists of more than one; near,
+    mirrored: (P, 2) first row numbers of two images that are nearly the same, or one the other's mirror image.
     """
 
     def __init__(self, looks: Looks, distance: int, progress: Callable = iter):
@@ -136,8 +136,9 @@ class Copies:
         for number, pixels in enumerate(looks.pixels):
             if number not in left_out:
                 first.setdefault(pixels, []).append(number)
+        self.members = {numbers[0]: numbers for numbers in first.values()}
         self.same = [numbers for numbers in first.values() if len(numbers) > 1]
-        distinct = np.array([numbers[0] for numbers in first.values()], dtype=np.int64)
+        distinct = np.array(list(self.members), dtype=np.int64)
         hashes = looks.hashes[distinct]
         pairs = distinct[near_pair_array(hashes, distance)]
         self.near = _confirmed(looks.details, pairs, progress)
@@ -171,13 +172,21 @@ def copy_leaks(table: pd.DataFrame, copies: Copies) -> Iterator[Problem]:
     """Images on one side that are on another one, too."""
     sides = table["side"].tolist()
     for numbers in copies.same:
-        by_side = {sides[number]: number for number in reversed(numbers) if sides[number] is not None}
+        by_side = _by_side(sides, numbers)
         if len(by_side) > 1:
-            yield Problem("identical", f"in {' and '.join(map(str, by_side))}", tuple(by_side.values()))
+            yield Problem("identical", f"in {' and '.join(by_side)}", tuple(by_side.values()))
     for kind, pairs in (("near-duplicates", copies.near), ("mirrored", copies.mirrored)):
-        for first, second in pairs.tolist():
-            if None not in (sides[first], sides[second]) and sides[first] != sides[second]:
-                yield Problem(kind, f"in {sides[first]} and {sides[second]}", (first, second))
+        for pair in pairs.tolist():
+            first, second = (_by_side(sides, copies.members[number]) for number in pair)
+            crossing = next(((one, two) for one, two in product(first, second) if one != two), None)
+            if crossing:
+                one, two = crossing
+                yield Problem(kind, f"in {one} and {two}", (first[one], second[two]))
+
+
+def _by_side(sides: Sequence[str | None], numbers: Sequence[int]) -> dict[str, int]:
+    """The first of these rows on every side that they are on."""
+    return {sides[number]: number for number in reversed(numbers) if sides[number] is not None}
 
 
 def copy_conflicts(table: pd.DataFrame, copies: Copies) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from processing import to_uint8
 
 AT_ONCE = 32  # images that a process looks at before it reports
 HASHED = 256  # pixels of the longer side: enough for the hash and the detail
+READ = 1500  # pixels of the longer side: burned-in letters are large enough at this size
 FLAT = 1.0  # grey levels: the standard deviation of an image in which there is nothing
 EDGE = 0.1  # of the width: the strip along a border that the chest wall fills
 CLEARLY = 2.0  # times as bright as the other border
@@ -82,14 +83,13 @@ def look_at_some(images: datasets.Dataset, start: int, first: int, text: bool) -
             odd["unreadable"][first + place] = " ".join(str(error).split()) or type(error).__name__
             _append(found, b"", 0, 0, np.zeros((SIDE, SIDE), np.int8), "")
             continue
-        pixels = np.asarray(grey)
-        if pixels.std() < FLAT:
+        small = reduced(grey, HASHED)
+        if np.asarray(small).std() < FLAT:
             odd["blank"].append(first + place)
-        if text and (lines := read_text(pixels)):
+        if text and (lines := read_text(np.asarray(reduced(grey, READ)))):
             odd["texts"][first + place] = lines
-        small = reduced(grey)
         hashes = perceptual_hash(small), perceptual_hash(ImageOps.mirror(small))
-        _append(found, _digest(pixels), *hashes, fine_detail(small), chest_wall(np.asarray(small)))
+        _append(found, _digest(grey), *hashes, fine_detail(small), chest_wall(np.asarray(small)))
     return found | odd
 
 
@@ -99,9 +99,9 @@ def grey_image(image: Image.Image) -> Image.Image:
     return Image.fromarray(to_uint8(np.asarray(image))) if deep else image.convert("L")
 
 
-def reduced(image: Image.Image) -> Image.Image:
-    factor = max(1, max(image.size) // HASHED)
-    return image.reduce(factor)
+def reduced(image: Image.Image, side: int) -> Image.Image:
+    """The image by whole factors smaller, its longer side not yet below `side`; a smaller one as it is."""
+    return image.reduce(max(1, max(image.size) // side))
 
 
 def chest_wall(pixels: np.ndarray) -> str:
@@ -116,8 +116,10 @@ def _append(found: dict[str, list], *values: object) -> None:
         column.append(value)
 
 
-def _digest(pixels: np.ndarray) -> bytes:
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()[:16]
+def _digest(grey: Image.Image) -> bytes:
+    digest = hashlib.blake2b(repr(grey.size).encode(), digest_size=16)
+    digest.update(grey.tobytes())
+    return digest.digest()
 
 
 def _note(looks: Looks, row: dict) -> None:

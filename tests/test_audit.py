@@ -225,6 +225,23 @@ def test_cases_captions_pages_and_images_of_pairs(audit, tmp_path):
     }
 
 
+def test_an_image_that_one_side_has_twice_is_compared_for_both(audit, tmp_path):
+    """The first of two identical images is in no fold, since BI-RADS 3 is no class; the second one counts."""
+    first, (near,) = record(21, image=breast(0), birads=3), planted()["near-duplicates"]
+    data = save([first, *clean_rows(), near], tmp_path / "records")
+    for seed in range(20):
+        code, results, _ = audit(
+            "--data", data, "--no-text", "--folds", 2, "--seed", seed, "--allow", "labels"
+        )
+        if results["found"]["near-duplicates"]:
+            rows = [problem for problem in results["problems"] if problem["kind"] == "near-duplicates"][0][
+                "rows"
+            ]
+            assert [row["row"] for row in rows] == [1, 17] and code == 1
+            return
+    raise AssertionError("in twenty deals, two patients were never in different folds")
+
+
 def test_an_image_of_records_among_pairs_is_a_leak(audit, tmp_path):
     pairs = save([*map_pairs(8), pair(20, image=png(breast(0)))], tmp_path / "pairs", PAIR_FEATURES)
     data = save(clean_rows(), tmp_path / "records")
