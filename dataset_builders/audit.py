@@ -68,7 +68,7 @@ def audit_table(parts: Sequence[dict[str, Any]]) -> pd.DataFrame:
         columns = part["columns"]
         known = {name: columns[name] for name in COLUMNS if name in columns}
         if "birads" in known:
-            known.pop("caption", None)
+            known = {name: column for name, column in known.items() if name not in ("caption", "case_id")}
         frame = pd.DataFrame(known, dtype=object)
         source = pd.Series(columns["source"], dtype=object)
         frame["patient"] = frame.get("patient_id")

@@ -306,6 +306,7 @@ def test_composed_captions_are_no_leak_and_missing_values_no_key():
         "exam_id": ["a", "b"],
         "birads": [None, 2],
         "caption": ["the same", "the same"],
+        "case_id": ["the same", "the same"],
         "source": ["x", "x"],
     }
     table = audit_table([{"name": "one", "sides": ["fold 0", "fold 1"], "columns": columns}])

@@ -78,7 +78,8 @@ def parse_args() -> argparse.Namespace:
         epilog=f"OUTPUT gets {RESULT}, {PAGE} with the images side by side, and {GROUPS}: patients who share an image, "
         "for classify.py --groups, which keeps them in one fold. The sides of records are classify.py's folds, the "
         "values of a column, or whole data sets; those of pairs are pretrain.py's training, validation and held-out "
-        "pairs. Exit code 1: something was found that --allow does not name; 2: the command is wrong. "
+        "pairs, which cut pages where an atlas prints several cases on one: --allow pages. Exit "
+        "code 1: something was found that --allow does not name; 2: the command is wrong. "
         "Kinds: " + "; ".join(f"{kind}: {title}" for kind, title in KINDS.items()) + ".",
     )
     parser.add_argument("--data", required=True, type=Path, help=f"folder of {MAKERS}, or of Parquet files")
@@ -278,12 +279,15 @@ def pictured(
             for number in problem.rows[:4]:
                 row = row_of(rows, number)
                 about = ", ".join(f"{name} {value}" for name, value in row.items())
-                images.append((about, picture(by_name[row["data"]], row["row"], kind)))
+                images.append((about, picture(by_name[row["data"]], row["row"])))
             yield {"kind": kind, "text": problem.text, "images": images}
 
 
-def picture(table: datasets.Dataset, row: int, kind: str) -> bytes | None:
-    return None if kind == "unreadable" else small_picture(grey_image(table[row]["image"]), height=220)
+def picture(table: datasets.Dataset, row: int) -> bytes | None:
+    try:
+        return small_picture(grey_image(table[row]["image"]), height=220)
+    except Exception:  # a damaged file can break a decoder in any way; it was counted as unreadable
+        return None
 
 
 def tell(args: argparse.Namespace, results: dict[str, Any]) -> None:
