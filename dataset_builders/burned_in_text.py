@@ -11,10 +11,15 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
+from dataset_builders.atlas.pdf import AtlasError
 from dataset_builders.atlas.scanned_page import import_tesseract
+
+try:
+    import cv2
+except ImportError:
+    cv2 = None
 
 STROKE = 25  # of the shorter side: strokes of letters are thinner
 CONTRAST = 60  # grey levels above what surrounds a stroke
@@ -31,6 +36,17 @@ class Letter(NamedTuple):
     y: int
     width: int
     height: int
+
+
+def what_is_missing() -> str | None:
+    """What has to be installed before text can be read, as a sentence without its full stop; None: nothing."""
+    if cv2 is None:
+        return "OpenCV, which finds letters, is not installed; run: pip install opencv-python-headless"
+    try:
+        import_tesseract()
+    except AtlasError as error:
+        return str(error)
+    return None
 
 
 def view_label(text: str) -> bool:

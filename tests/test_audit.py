@@ -186,6 +186,16 @@ def test_what_a_text_tells(text, label, words):
     assert view_label(text) == label and telling(text) == words
 
 
+def test_without_tesseract_the_report_says_so(audit, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    code, results, said = audit("--data", save(clean_rows(), tmp_path / "records"), "--folds", 3)
+    assert (
+        code == 0
+        and "NOT looked for: the program tesseract" in results["text"]
+        and results["text"] in said.out
+    )
+
+
 @WITH_TESSERACT
 def test_text_and_allowed_kinds(audit, tmp_path):
     rows = [*clean_rows(), record(22, image=stamped(breast(88), "LCC", 20))]

@@ -15,8 +15,6 @@ import datasets
 import pandas as pd
 from tqdm import tqdm
 
-from dataset_builders.atlas.pdf import AtlasError
-from dataset_builders.atlas.scanned_page import import_tesseract
 from dataset_builders.audit import (
     COLUMNS,
     KINDS,
@@ -32,6 +30,7 @@ from dataset_builders.audit import (
     patients_of,
     shared_keys,
 )
+from dataset_builders.burned_in_text import what_is_missing
 from dataset_builders.folds import split_by_case, write_groups
 from dataset_builders.image_looks import Looks, grey_image, look_at_all
 from dataset_builders.near_duplicates import MOST
@@ -141,10 +140,8 @@ def text_reader(args: argparse.Namespace) -> tuple[bool, str]:
     """Whether burned-in text is read, and the sentence that says so."""
     if not args.text:
         return False, "Burned-in text was not looked for, as asked."
-    try:
-        import_tesseract()
-    except AtlasError as error:
-        return False, f"Burned-in text was NOT looked for: {error}."
+    if missing := what_is_missing():
+        return False, f"Burned-in text was NOT looked for: {missing}."
     return True, "Bright, upright text was looked for with tesseract; dark, turned or mirrored text was not."
 
 
@@ -299,7 +296,7 @@ def tell(args: argparse.Namespace, results: dict[str, Any]) -> None:
     for kind, number in results["found"].items():
         if number:
             allowed = " (allowed)" if kind in args.allow else ""
-            print(f"  {kind}: {number} times {KINDS[kind]}{allowed}")
+            print(f"  {kind}: {number} × {KINDS[kind]}{allowed}")
     verdict = "Found problems" if results["failed"] else "Nothing was found that is not allowed"
     print(
         f"{verdict}; {args.output / PAGE} shows them."
