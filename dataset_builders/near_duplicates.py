@@ -1,16 +1,26 @@
-"""Images that look the same, found by a perceptual hash of 64 bits (`imagehash.phash`) and its Hamming distance."""
+"""Images that look the same: found by a perceptual hash, confirmed by what is in them at the same places.
+
+The hash (`imagehash.phash`, 64 bits) makes few candidates out of all pairs, among them breasts that merely have the
+same outline. `share_alike` tells those apart: it compares what is fine in two images, place by place.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import combinations
+from collections.abc import Iterator, Sequence
 
 import imagehash
+import numpy as np
 from PIL import Image
+from scipy import ndimage
 
-BITS, BANDS = 64, 8
-MOST = BANDS - 1  # of bits that may differ: then one of the bands, at least, is the same
+BITS = 64
+MOST = 7  # bits that may differ
+SIDE, BLOCK = 64, 8  # pixels: of an image's detail, and of the blocks that are compared
+COARSE = 3.0  # pixels: what is larger than about this is outline, not detail
+LEAST_DETAIL = 2.0  # grey levels: the standard deviation of a block in which there is something to compare
+LEAST_BLOCKS = 4
+ALIKE = 0.75  # the correlation from which two blocks are alike
+SAME = 0.75  # the share of blocks from which two images are the same picture
 
 
 def perceptual_hash(image: Image.Image) -> int:
@@ -21,27 +31,68 @@ def perceptual_hash(image: Image.Image) -> int:
 def near_pairs(hashes: Sequence[int], distance: int = 4) -> list[tuple[int, int]]:
     """Places (i, j), i < j, of all pairs of hashes that differ in at most `distance` bits, sorted.
 
-    Hashes that agree in none of eight bands differ in eight bits or more and are never compared, so that a hundred
-    thousand images take seconds. Raises ValueError for a distance beyond 7.
+    The bits are dealt into distance + 1 bands. Hashes that agree in no band differ in more bits than that and are
+    never compared. Raises ValueError for a distance beyond 7.
+    """
+    return list(map(tuple, near_pair_array(hashes, distance).tolist()))
+
+
+def near_pair_array(hashes: Sequence[int], distance: int = 4) -> np.ndarray:
+    """`near_pairs` as an array (P, 2) of int64, for many hashes.
+
+    480,000 hashes whose bits depend on each other as those of the demo's phantoms do take 25 s on one core, at a
+    distance of 4, and 100,000 take one second.
     """
     if not 0 <= distance <= MOST:
         raise ValueError(f"a distance of {distance} bits was asked for; expected 0 to {MOST}.")
-    places = defaultdict(list)  # many images may have the very same hash: those are compared once
-    for place, value in enumerate(hashes):
-        places[value].append(place)
-    near = {pair for same in places.values() for pair in combinations(same, 2)}
-    for first, second in _candidates(places):
-        if (first ^ second).bit_count() <= distance:
-            near |= {(min(i, j), max(i, j)) for i in places[first] for j in places[second]}
-    return sorted(near)
+    values = np.asarray(hashes, dtype=np.uint64)
+    bands = distance + 1
+    found = [np.empty((0, 2), dtype=np.int64)]
+    for band in range(bands):
+        # Neighbouring bits depend on each other; dealt out, they make bands of which each tells much.
+        mask = np.uint64(sum(1 << bit for bit in range(band, BITS, bands)))
+        found += _near_in_band(values, values & mask, distance)
+    return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
 
 
-def _candidates(values: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Pairs of different hashes that agree in one band at least; a pair may come more than once."""
-    width = BITS // BANDS
-    bands = defaultdict(list)
-    for value in values:
-        for band in range(BANDS):
-            bands[band, value >> band * width & (1 << width) - 1].append(value)
-    for same in bands.values():
-        yield from combinations(same, 2)
+def _near_in_band(values: np.ndarray, keys: np.ndarray, distance: int) -> Iterator[np.ndarray]:
+    """Pairs (P, 2) of near values among those of one key: each with its next in order, then its next but one …"""
+    order = np.argsort(keys, kind="stable")
+    values, keys = values[order], keys[order]
+    ends = np.searchsorted(keys, keys, side="right")
+    first, lag = np.arange(len(values)), 1
+    while len(first := first[first + lag < ends[first]]):
+        near = first[np.bitwise_count(values[first] ^ values[first + lag]) <= distance]
+        yield order[np.stack([near, near + lag], axis=1)]
+        lag += 1
+
+
+def fine_detail(image: Image.Image) -> np.ndarray:
+    """What is fine in an image: (64, 64) int8, grey levels above what surrounds each pixel; outlines are left out."""
+    small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+    grey = np.asarray(small, dtype=np.float32)
+    return np.clip(np.rint(grey - ndimage.gaussian_filter(grey, COARSE)), -127, 127).astype(np.int8)
+
+
+def share_alike(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """In which share of their places N pairs of images agree: (N, 64, 64) int8 twice → (N,) in [0, 1].
+
+    The details of blocks of 8 × 8 are correlated; blocks count in which one image at least has any. From SAME on, two
+    images are the same picture: resized, compressed, with other contrast, most often also where one was cut by another
+    percent. Different ones reached 0.46 among phantoms, 0.37 among mini-MIAS's breasts, and 0.71 among its whole films,
+    which share their scanner's borders. Images with hardly any detail agree in nothing.
+    """
+    first, second = _blocks(first), _blocks(second)
+    lengths = np.linalg.norm(first, axis=-1), np.linalg.norm(second, axis=-1)
+    correlation = (first * second).sum(axis=-1) / np.maximum(lengths[0] * lengths[1], 1e-6)
+    counts = np.maximum(*lengths) > LEAST_DETAIL * BLOCK
+    alike = (counts & (correlation >= ALIKE)).sum(axis=1)
+    number = counts.sum(axis=1)
+    return np.where(number >= LEAST_BLOCKS, alike / np.maximum(number, 1), 0.0)
+
+
+def _blocks(details: np.ndarray) -> np.ndarray:
+    """(N, 64, 64) → (N, 64 blocks, 64 pixels), each block of mean 0."""
+    cells = details.reshape(-1, SIDE // BLOCK, BLOCK, SIDE // BLOCK, BLOCK).swapaxes(2, 3)
+    cells = cells.reshape(len(cells), -1, BLOCK * BLOCK).astype(np.float32)
+    return cells - cells.mean(axis=-1, keepdims=True)

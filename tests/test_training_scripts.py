@@ -419,12 +419,14 @@ def test_no_patient_is_in_two_parts_and_every_labelled_row_is_tested_once(fold):
     options = classify["ClassificationOptions"](folds=3, fold=fold)
     patients = [f"p{i // 3}" for i in range(60)]
     labels = [(i // 3) % 5 if i % 4 else -100 for i in range(60)]
-    split = classify["split_patients"](patients, labels, options)
+    unknown = [-100] * len(labels)
+    split = classify["split_patients"](patients, labels, unknown, options)
     parts = [{patients[row] for row in rows} for rows in (split.train, split.validation, split.test)]
     assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
     assert all(labels[row] != -100 for row in split.test + split.validation)
     everyone = [
-        classify["split_patients"](patients, labels, classify["replace"](options, fold=f)) for f in range(3)
+        classify["split_patients"](patients, labels, unknown, classify["replace"](options, fold=f))
+        for f in range(3)
     ]
     tested = sorted(row for part in everyone for row in part.test)
     assert tested == [row for row in range(60) if labels[row] != -100]

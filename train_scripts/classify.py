@@ -22,7 +22,7 @@ import torch
 from transformers import EvalPrediction, set_seed
 
 from dataset_builders.birads import FIVE_CLASSES, FIVE_NAMES, UNKNOWN, density_index, five_class_index
-from dataset_builders.folds import nested_subset, patient_folds, split_groups
+from dataset_builders.folds import nested_subset, patient_folds, read_groups, split_groups
 from evaluation.metrics import birads_metrics, density_metrics
 from training.adapters import lora_facts
 from training.callbacks import EpochLine, SetEpoch, epoch_history
@@ -80,7 +80,8 @@ def main() -> None:
     table = with_class(load_table(options.data, RECORD_COLUMNS, "build_dataset.py"))
     labels, density_labels = class_indices(table)
     _check_classes(labels)
-    split = split_patients(table["patient_id"], labels, options)
+    patients = who_belongs_together(table["patient_id"][:], options)
+    split = split_patients(patients, labels, density_labels, options)
     set_seed(options.seed)
     processor = classifier_processor(options)
     model = classifier_model(options, processor)
@@ -143,12 +144,27 @@ def _check_classes(labels: list[int]) -> None:
         )
 
 
-def split_patients(patients: list[str], labels: list[int], options: ClassificationOptions) -> Split:
+def who_belongs_together(patients: list[str], options: ClassificationOptions) -> list[str]:
+    """What no fold cuts, for every row: the patient, or the group of patients that a file says."""
+    return read_groups(options.groups, patients) if options.groups else patients
+
+
+def row_folds(
+    patients: list[str], labels: list[int], density_labels: list[int], options: ClassificationOptions
+) -> list[int]:
+    """The fold of every row."""
+    also = [density_labels] if options.stratify == "density" else []
+    return patient_folds(patients, labels, folds=options.folds, seed=options.seed, also=also)
+
+
+def split_patients(
+    patients: list[str], labels: list[int], density_labels: list[int], options: ClassificationOptions
+) -> Split:
     """The tested fold, a part of the other patients for validation, and training samples from the rest.
 
     Rows without BI-RADS are learned from for their density, but only where all samples are; they are not tested.
     """
-    folds = patient_folds(patients, labels, folds=options.folds, seed=options.seed)
+    folds = row_folds(patients, labels, density_labels, options)
     test = [row for row, fold in enumerate(folds) if fold == options.fold and labels[row] != UNKNOWN]
     others = [row for row, fold in enumerate(folds) if fold != options.fold]
     train, validation = split_groups(

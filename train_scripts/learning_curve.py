@@ -112,13 +112,13 @@ def check_runs(runs: Sequence[ClassificationOptions]) -> None:
     # A script is run, never imported; run under another name than __main__, it shows its functions and does nothing.
     classify = runpy.run_path(str(CLASSIFY))
     table = classify["with_class"](load_table(runs[0].data, RECORD_COLUMNS, "build_dataset.py"))
-    labels, _ = classify["class_indices"](table)
-    patients = list(table["patient_id"])
+    labels = classify["class_indices"](table)
+    patients = classify["who_belongs_together"](table["patient_id"][:], runs[0])
     for run in {run.encoder: run for run in runs}.values():
         classifier_model(run, classifier_processor(run))
     for run in largest(runs):
         try:
-            classify["split_patients"](patients, labels, run)
+            classify["split_patients"](patients, *labels, run)
         except ValueError as error:
             raise ValueError(f"fold {run.fold} with seed {run.seed}: {error}") from error
 

@@ -177,6 +177,11 @@ class ClassificationOptions(TrainingOptions):
     )
     folds: int = option(4, "folds of the cross-validation, none of which cuts a patient")
     fold: int = option(0, "the fold that is tested, counted from 0")
+    groups: str | None = option(
+        None,
+        "CSV file of patient_id and group, as audit_dataset.py writes it: folds cut no group of patients",
+    )
+    stratify: str | None = option(None, "what folds share out evenly beside BI-RADS: density, or none")
     validation_fraction: float = option(
         0.2, "of the training folds, by whole patients: chooses the checkpoint"
     )
@@ -194,6 +199,7 @@ class ClassificationOptions(TrainingOptions):
             _check_image_size(self.image_size)
         _require(self.folds >= 2, "folds", self.folds, "2 or more")
         _require(0 <= self.fold < self.folds, "fold", self.fold, f"from 0 to {self.folds - 1}")
+        _require(self.stratify in (None, "density"), "stratify", self.stratify, "density or none")
         fraction = self.validation_fraction
         _require(0 < fraction < 0.9, "validation_fraction", fraction, "between 0 and 0.9")
         if self.lora and self.linear_probe:
