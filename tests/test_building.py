@@ -451,8 +451,9 @@ def test_the_script_describes_without_opening_an_image(own, archive, tmp_path, m
     assert script(monkeypatch, *words, "--kind", "some", "--limits", "1=1") == 0
     lines = capsys.readouterr().out.splitlines()
     total = len(images_of(archive))
-    assert lines[0] == f"{total} images in {archive}" and f"  − {total - 3}: kind is some" in lines
-    assert lines[-1].startswith("  = ") and reads == []
+    assert lines[0].split() == [str(total), "images", "in", "the", "archive"]
+    assert any(line.endswith("kind is some → 3 remain") for line in lines)
+    assert lines[-1].endswith("become records") and reads == []
 
 
 def test_the_script_builds_with_the_builders_own_options(own, archive, cache, tmp_path, monkeypatch, capsys):
