@@ -1,15 +1,19 @@
 """Archives and atlases into records and pairs; labels and folds.
 
-`from dataset_builders import build_dataset`, `from dataset_builders.atlas_pairs import extract_pairs`. What needs
+`from dataset_builders import build_dataset, AtlasPairs`. What needs
 `datasets` is imported when it is asked for, so that the labels alone stay light.
 """
 
 from typing import Any
 
-__all__ = ["build_dataset", "save_dataset"]
+__all__ = ["AtlasPairs", "build_dataset", "save_dataset"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "AtlasPairs":
+        from .atlas_builder import AtlasPairs
+
+        return AtlasPairs
     if name in __all__:
         from . import building
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from datasets import Features, Image, Value
+from datasets import Features, Image, List, Value
 
 from .birads import BIRADS, DENSITIES
 
@@ -33,6 +33,17 @@ PAIR_FEATURES = Features(
         "figure": Value("string"),
         "page": Value("int32"),  # of the PDF, from 1
         "source": Value("string"),
+        # From here on, what older folders do not have.
+        "box": List(Value("float32")),  # x0, y0, x1, y1 in PDF points from the page's top left corner
+        "panel": Value("string"),  # the letter in the caption, none where it names none
+        "history": Value("string"),  # the caption's sections, none where absent
+        "mammography": Value("string"),
+        "impression": Value("string"),
+        "histopathology": Value("string"),
+        "modality": Value("string"),  # mammogram, ultrasound, mri, histology, …
+        "is_mammogram": Value("bool"),
+        "modality_reason": Value("string"),  # what decided
+        "split": Value("string"),  # train, validation or held_out, by case
     }
 )
 ALLOWED = {
