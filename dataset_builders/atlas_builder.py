@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -82,7 +83,8 @@ class AtlasPairs(datasets.GeneratorBasedBuilder):
 
         Raises FileNotFoundError or ValueError, in one sentence, for PDFs, corrections or options that cannot work.
         """
-        self.pdfs = [Path(path) for path in ([pdf] if isinstance(pdf, str | Path) else pdf)]
+        # `datasets` puts a Path of its own in the place of this module's, hence os.PathLike.
+        self.pdfs = [Path(path) for path in ([pdf] if isinstance(pdf, str | os.PathLike) else pdf)]
         self.corrections, self.processes, self.progress = corrections, processes, progress
         self.layouts = layouts
         _check_pdfs(self.pdfs)
@@ -170,7 +172,7 @@ def assemble(
             atlas.source: {
                 "pages": len(atlas.layouts),
                 "pictures_without_caption": [
-                    {"page": e.page, "picture": e.number, "box": list(e.picture.box)}
+                    {"page": e.page, "picture": e.number, "box": list(e.box)}
                     for e in alone[atlas.source]
                     if not e.caption
                 ],

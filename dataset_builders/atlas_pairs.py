@@ -212,6 +212,11 @@ def load_pictures(document: Any, layout: PageLayout, pictures: Sequence[PictureB
         yield from scanned_page.load_pictures(page, layout, pictures)
 
 
+def box_on_page(layout: PageLayout, picture: PictureBox) -> Box:
+    """A picture's box on the page as it is shown; the one place where a layout's coordinates are left."""
+    return picture.box
+
+
 def cases_of(figures: Sequence[FigureFound]) -> list[str]:
     """The case of each figure: the number of the first figure of the same patient, followed through mentions.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from datasets import Features, Image, List, Value
@@ -80,13 +80,13 @@ def check_record(record: Mapping[str, Any]) -> None:
         raise ValueError(f"column {foreign[0]!r} is not in the schema; name it {own}{foreign[0]}.")
 
 
-def check_columns(found: list[str], features: Features, where: str) -> None:
-    """Refuse a data set that lacks a column of the schema.
+def check_columns(found: list[str], needed: Iterable[str], where: str) -> None:
+    """Refuse a data set that lacks a column.
 
     Raises:
         ValueError: names the folder, the missing column and those that are there.
     """
-    missing = [name for name in features if name not in found]
+    missing = [name for name in needed if name not in found]
     if missing:
         raise ValueError(
             f"{where} has no column {missing[0]!r}; found {', '.join(found) or 'no columns at all'}."

@@ -13,7 +13,7 @@ from PIL import Image
 
 from .pages import write_page
 
-HEIGHT, WIDEST = 190, 260  # pixels of a thumbnail
+HEIGHT, WIDEST = 170, 270  # pixels of a thumbnail
 QUALITY = 72
 
 

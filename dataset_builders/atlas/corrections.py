@@ -200,10 +200,9 @@ def read_corrections(path: Path) -> list[Correction]:
             first = file.readline()
             file.seek(0)
             reader = csv.DictReader(file, delimiter=";" if first.count(";") > first.count(",") else ",")
-            rows = list(reader)
+            rows, names = list(reader), [name.strip() for name in reader.fieldnames or ()]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text; save the table as CSV UTF-8.") from error
-    names = [name.strip() for name in reader.fieldnames or ()]
     if set(names) != set(COLUMNS):
         found = ", ".join(names) or "nothing"
         raise ValueError(f"{path} has the columns {found}; expected {', '.join(COLUMNS)}.")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from dataset_builders.atlas.layout import PictureBox
+from dataset_builders.atlas.layout import Box, PictureBox
 from dataset_builders.atlas.leftovers import case_texts, unmatched_pictures
 from dataset_builders.atlas.looks import Look, near_duplicates, small_pictures
 from dataset_builders.atlas.modality import Modality, judge
@@ -14,7 +14,7 @@ from dataset_builders.atlas.panels import Panel, PanelMismatch, find_panels
 from dataset_builders.atlas.pdf import open_pdf
 from dataset_builders.atlas.sections import SECTIONS, find_sections
 from dataset_builders.atlas.truth import normalised_figure
-from dataset_builders.atlas_pairs import Atlas, cases_of
+from dataset_builders.atlas_pairs import Atlas, box_on_page, cases_of
 
 
 @dataclass
@@ -31,6 +31,7 @@ class Entry:
     figure: str
     number: int
     picture: PictureBox
+    box: Box
     caption: str
     case: str
     caption_id: str
@@ -61,7 +62,7 @@ class Entry:
             "figure": self.figure,
             "page": self.page,
             "source": self.source,
-            "box": [round(float(value), 2) for value in self.picture.box],
+            "box": [round(float(value), 2) for value in self.box],
             "panel": self.panel,
             **sections,
             "modality": self.modality.kind,
@@ -85,6 +86,7 @@ def entries_of(atlas: Atlas) -> list[Entry]:
                 figure.number,
                 number,
                 picture,
+                box_on_page(atlas.layouts[figure.page - 1], picture),
                 figure.caption,
                 f"{atlas.source}/{case}",
                 f"{caption_id}@{figure.page}" if again else caption_id,
@@ -99,12 +101,12 @@ def entries_of(atlas: Atlas) -> list[Entry]:
 
 def uncaptioned(atlas: Atlas) -> list[Entry]:
     """One entry for each picture that belongs to no figure; they are numbered on their page."""
-    by_page = groupby(unmatched_pictures(atlas.layouts, atlas.figures), key=lambda found: found[0])
-    return [
-        Entry(atlas.source, page, "", number, picture, "", "", "", read_as="")
-        for page, pictures in by_page
-        for number, (_, picture) in enumerate(pictures, start=1)
-    ]
+    entries = []
+    for page, found in groupby(unmatched_pictures(atlas.layouts, atlas.figures), key=lambda found: found[0]):
+        for number, (_, picture) in enumerate(found, start=1):
+            box = box_on_page(atlas.layouts[page - 1], picture)
+            entries.append(Entry(atlas.source, page, "", number, picture, box, "", "", "", read_as=""))
+    return entries
 
 
 def look_at(atlas: Atlas, entries: Iterable[Entry]) -> None:
@@ -113,7 +115,7 @@ def look_at(atlas: Atlas, entries: Iterable[Entry]) -> None:
         for page, own in groupby(sorted(entries, key=lambda entry: entry.page), key=lambda entry: entry.page):
             group = list(own)
             layout = atlas.layouts[page - 1]
-            smalls = small_pictures(document, layout, [entry.picture for entry in group])
+            smalls = small_pictures(document, layout, [e.picture for e in group], [e.box for e in group])
             for entry, small in zip(group, smalls, strict=True):
                 entry.look = Look.at(small)
 

@@ -39,9 +39,9 @@ class Look:
 
 
 def small_pictures(
-    document: Any, layout: PageLayout, pictures: Sequence[PictureBox]
+    document: Any, layout: PageLayout, pictures: Sequence[PictureBox], boxes: Sequence[Box]
 ) -> Iterator[Image.Image]:
-    """The pictures of a page in RGB, as the page shows them, SIDE pixels long."""
+    """The pictures of a page in RGB, as the page shows them, SIDE pixels long. boxes: theirs on the page as shown."""
     page = document[layout.number - 1]
     if layout.angle:
         whole = _shown(page, tuple(page.rect), SCAN_DPI / 72)
@@ -49,9 +49,8 @@ def small_pictures(
         for picture in pictures:
             yield whole.crop(tuple(round(value * SCAN_DPI / 72) for value in picture.box))
         return
-    for picture in pictures:
-        x0, y0, x1, y1 = picture.box
-        yield _shown(page, picture.box, SIDE / max(1.0, x1 - x0, y1 - y0))
+    for box in boxes:
+        yield _small(page, box)
 
 
 def near_duplicates(looks: Sequence[Look]) -> list[tuple[int, int]]:
@@ -84,5 +83,10 @@ def pictures_of(places: Iterable[tuple[Path, int, Box]]) -> Iterator[Image.Image
     """Places (PDF, page from 1, box in points) → each as its page shows it, small, in RGB."""
     for path, own in groupby(places, key=lambda place: place[0]):
         with open_pdf(path) as document:
-            for _, page, (x0, y0, x1, y1) in own:
-                yield _shown(document[page - 1], (x0, y0, x1, y1), SIDE / max(1.0, x1 - x0, y1 - y0))
+            for _, page, box in own:
+                yield _small(document[page - 1], box)
+
+
+def _small(page: Any, box: Box) -> Image.Image:
+    x0, y0, x1, y1 = box
+    return _shown(page, (x0, y0, x1, y1), SIDE / max(1.0, x1 - x0, y1 - y0))

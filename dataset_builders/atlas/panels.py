@@ -90,8 +90,8 @@ def find_markers(caption: str) -> list[Marker]:
 def expand(letters: str) -> str:
     """ "a, c" → "AC"; "A-C" → "ABC"; "A and B" → "AB"."""
     found = ""
-    for part in re.split(r"\s*(?:,\s*and\b|,|\band\b|&)\s*", letters.upper()):
-        ends = re.findall("[A-H]", part)
+    for part in re.split(r"\s*(?:,\s*and\b|,|\band\b|&)\s*", letters.lower()):
+        ends = re.findall(r"\b[A-H]\b", part.upper())
         found += LETTERS[LETTERS.index(ends[0]) : LETTERS.index(ends[-1]) + 1]
     return "".join(dict.fromkeys(found))
 
