@@ -28,8 +28,9 @@ from dataset_builders.atlas.entries import (
     number_captions,
     uncaptioned,
 )
-from dataset_builders.atlas.leftovers import missing_numbers, orphan_captions
+from dataset_builders.atlas.leftovers import Orphan, missing_numbers, orphan_captions
 from dataset_builders.atlas.pdf import open_pdf
+from dataset_builders.atlas.truth import normalised_figure
 from dataset_builders.atlas_pairs import KINDS, Atlas, code_digest, content_digest, load_pictures, read_atlas
 from dataset_builders.folds import split_by_case
 from dataset_builders.records import PAIR_FEATURES
@@ -145,12 +146,12 @@ def assemble(
 
     Raises ValueError where a correction cannot be applied, or no picture is left.
     """
-    entries = [entry for atlas in atlases for entry in entries_of(atlas)]
-    alone = {atlas.source: uncaptioned(atlas) for atlas in atlases}
+    alone = [entry for atlas in atlases for entry in uncaptioned(atlas)]
     orphans = {atlas.source: orphan_captions(atlas.layouts, atlas.figures) for atlas in atlases}
-    read = {atlas.source: [figure.number for figure in atlas.figures] for atlas in atlases}
     entries = corrections.change_captions(
-        entries, [e for own in alone.values() for e in own], [o for own in orphans.values() for o in own]
+        [entry for atlas in atlases for entry in entries_of(atlas)],
+        alone,
+        [orphan for own in orphans.values() for orphan in own],
     )
     if not entries:
         raise ValueError(f"{corrections.path} drops every picture; nothing is left.")
@@ -163,26 +164,12 @@ def assemble(
     corrections.change_cases(entries)
     duplicates = join_cases(entries)
     doubt_captions(entries)
-    others = Counter(entry.modality.kind for entry in entries if not entry.modality.is_mammogram)
     kept = [entry for entry in entries if config.keep == "all" or entry.modality.is_mammogram]
     if not kept:
         raise ValueError(f"none of the {len(entries)} pictures is taken for a mammogram; keep all of them.")
-    report = {
-        "pdfs": {
-            atlas.source: {
-                "pages": len(atlas.layouts),
-                "pictures_without_caption": [
-                    {"page": e.page, "picture": e.number, "box": list(e.box)}
-                    for e in alone[atlas.source]
-                    if not e.caption
-                ],
-                "captions_without_picture": [
-                    {"figure": o.number, "page": o.page, "caption": o.caption} for o in orphans[atlas.source]
-                ],
-                "missing_numbers": missing_numbers(read[atlas.source]),
-            }
-            for atlas in atlases
-        },
+    others = Counter(entry.modality.kind for entry in entries if not entry.modality.is_mammogram)
+    return kept, {
+        "pdfs": {atlas.source: _about_pdf(atlas, entries, alone, orphans[atlas.source]) for atlas in atlases},
         "not_mammograms": dict(others.most_common()),
         "near_duplicates": [[a.place, b.place] for a, b in duplicates],
         "corrections": {"applied": corrections.applied, "told": corrections.told},
@@ -190,7 +177,27 @@ def assemble(
         "addresses": [[entry.read_as, entry.number] for entry in kept],
         "split": dict(Counter(split_names([entry.case for entry in kept]))),
     }
-    return kept, report
+
+
+def _about_pdf(
+    atlas: Atlas, entries: Sequence[Entry], alone: Sequence[Entry], orphans: Sequence[Orphan]
+) -> dict[str, Any]:
+    """What is left over in one PDF, after the corrections."""
+    placed = {normalised_figure(entry.figure) for entry in entries if entry.source == atlas.source}
+    return {
+        "pages": len(atlas.layouts),
+        "pictures_without_caption": [
+            {"page": entry.page, "picture": entry.number, "box": list(entry.box)}
+            for entry in alone
+            if entry.source == atlas.source and entry not in entries
+        ],
+        "captions_without_picture": [
+            {"figure": orphan.number, "page": orphan.page, "caption": orphan.caption}
+            for orphan in orphans
+            if normalised_figure(orphan.number) not in placed
+        ],
+        "missing_numbers": missing_numbers([figure.number for figure in atlas.figures] + sorted(placed)),
+    }
 
 
 def split_names(cases: Sequence[str]) -> list[str]:

@@ -1,10 +1,8 @@
 """AtlasPairs and extract_pairs.py: columns, corrections, splits, the report, the published form, refusals."""
 
 import json
-import os
 import re
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -471,17 +469,29 @@ def test_pretraining_leaves_out_what_is_no_mammogram_and_takes_old_folders_besid
 # ---- the script
 
 
-def run(*arguments, cache):
-    environment = {**os.environ, "HF_DATASETS_CACHE": str(cache)}
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+@pytest.fixture
+def script(tmp_path, monkeypatch, capsys):
+    """Run extract_pairs.py in this process → (exit code, stdout, the last line on stderr)."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
+        code = 0
+        try:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        except SystemExit as stop:
+            code = stop.code
+        said = capsys.readouterr()
+        return code, said.out, (said.err.strip().splitlines() or [""])[-1]
+
+    return run
 
 
-def test_a_user_reads_checks_and_corrects_an_atlas(book, tmp_path):
+def test_a_user_reads_checks_and_corrects_an_atlas(book, tmp_path, script):
     output, published = tmp_path / "pairs", tmp_path / "json"
-    done = run("--pdf", book, "--output", output, "--json", published, cache=tmp_path / "cache")
-    assert done.returncode == 0, done.stderr
-    assert "book: 13 pairs of 9 captions, 1 pictures have no caption, 1 captions no picture" in done.stdout
+    code, out, error = script("--pdf", book, "--output", output, "--json", published)
+    assert code == 0, error
+    assert "book: 13 pairs of 9 captions, 1 pictures have no caption, 1 captions no picture\n" in out
     table = datasets.load_from_disk(str(output))
     report = json.loads((output / "extraction.json").read_text())
     assert report["pairs"] == len(table) == 13 and report["pdfs"]["book"]["captions"] == 9
@@ -502,13 +512,11 @@ def test_a_user_reads_checks_and_corrects_an_atlas(book, tmp_path):
     # The prefix from the page, an action and a value are a row that works.
     file = tmp_path / "corrections.csv"
     file.write_text(HEADER + "book,4,,1,caption_from,1.10\n")
-    done = run("--pdf", book, "--output", tmp_path / "again", "--corrections", file, cache=tmp_path / "cache")
-    assert done.returncode == 0 and "book: 14 pairs of 10 captions\n" in done.stdout, (
-        done.stdout + done.stderr
-    )
+    code, out, error = script("--pdf", book, "--output", tmp_path / "again", "--corrections", file)
+    assert code == 0 and "book: 14 pairs of 10 captions\n" in out, error
 
 
-def test_the_script_refuses_in_one_sentence_and_leaves_nothing(book, tmp_path, monkeypatch, capsys):
+def test_the_script_refuses_in_one_sentence_and_leaves_nothing(book, tmp_path, script):
     file = tmp_path / "corrections.csv"
     file.write_text(HEADER + "book,,9.9,,drop,\n")
     (tmp_path / "there").mkdir()
@@ -521,11 +529,6 @@ def test_the_script_refuses_in_one_sentence_and_leaves_nothing(book, tmp_path, m
         (("--kind", "paper"), "invalid choice: 'paper'"),
         (("--split-panel",), "did you mean --split-panels?"),
     ):
-        argv = [str(SCRIPT), "--pdf", str(book), "--output", str(output), *map(str, options)]
-        monkeypatch.setattr(sys, "argv", argv)
-        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
-        error = capsys.readouterr().err.strip().splitlines()[-1]
-        assert stop.value.code == 2 and error.startswith("error: ") and said in error, error
-        assert not output.exists()
+        code, _, error = script("--pdf", book, "--output", output, *options)
+        assert code == 2 and error.startswith("error: ") and said in error, error
+        assert not output.exists() and not list(tmp_path.glob("out/*"))

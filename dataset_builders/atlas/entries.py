@@ -17,7 +17,7 @@ from dataset_builders.atlas.truth import normalised_figure
 from dataset_builders.atlas_pairs import Atlas, box_on_page, cases_of
 
 
-@dataclass
+@dataclass(eq=False)
 class Entry:
     """One picture with its caption.
 
