@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-from PIL import Image
 
 from dataset_builders.atlas.corrections import Corrections
 from dataset_builders.atlas.doubts import doubt_captions
@@ -112,20 +111,10 @@ class AtlasPairs(datasets.GeneratorBasedBuilder):
     def _generate_examples(
         self, entries: list[Entry], atlases: list[Atlas]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        by_source = {atlas.source: atlas for atlas in atlases}
         splits = split_names([entry.case for entry in entries])
-        number = 0
-        for source, book in groupby(entries, key=lambda entry: entry.source):
-            atlas = by_source[source]
-            with open_pdf(atlas.path) as document:
-                for page, own in groupby(book, key=lambda entry: entry.page):
-                    group = list(own)
-                    layout = atlas.layouts[page - 1]
-                    images = load_pictures(document, layout, [entry.picture for entry in group])
-                    for entry, image in zip(group, images, strict=True):
-                        image = _encoded(image.rotate(-entry.turn, expand=True) if entry.turn else image)
-                        yield str(number), {"image": image, **entry.to_row(), "split": splits[number]}
-                        number += 1
+        rows = zip(entries, _images(entries, atlases), splits, strict=True)
+        for number, (entry, image, split) in enumerate(rows):
+            yield str(number), {"image": image, **entry.to_row(), "split": split}
 
     def _report_file(self) -> Path:
         return Path(f"{self.cache_dir.removesuffix('.incomplete')}.{REPORT}")
@@ -210,11 +199,19 @@ def split_names(cases: Sequence[str]) -> list[str]:
     return names
 
 
-def _encoded(image: Image.Image) -> dict[str, Any]:
-    """As datasets.Image stores it: a PNG that is written fast."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
-    return {"bytes": buffer.getvalue(), "path": None}
+def _images(entries: Sequence[Entry], atlases: Sequence[Atlas]) -> Iterator[dict[str, Any]]:
+    """The image of each entry, in order, as datasets.Image stores it: a PNG that is written fast."""
+    by_source = {atlas.source: atlas for atlas in atlases}
+    for (source, page), own in groupby(entries, key=lambda entry: (entry.source, entry.page)):
+        group, atlas = list(own), by_source[source]
+        with open_pdf(atlas.path) as document:
+            pictures = [entry.picture for entry in group]
+            images = load_pictures(document, atlas.layouts[page - 1], pictures)
+            for entry, image in zip(group, images, strict=True):
+                buffer = io.BytesIO()
+                turned = image.rotate(-entry.turn, expand=True) if entry.turn else image
+                turned.save(buffer, "PNG", compress_level=1)
+                yield {"bytes": buffer.getvalue(), "path": None}
 
 
 def _check_pdfs(pdfs: Sequence[Path]) -> None:

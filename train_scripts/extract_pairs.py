@@ -22,7 +22,6 @@ from dataset_builders.atlas_builder import KEEP, AtlasPairs
 from dataset_builders.atlas_pairs import KINDS
 from evaluation.contact_sheet import Card, Shown, write_contact_sheet
 from training.cli import ScriptParser, run_script
-from training.release import new_folder, refuse_existing
 from training.runs import write_json
 
 REPORT, SHEET, PUBLISHED = "extraction.json", "contact_sheet.html", "pairs.json"
@@ -31,6 +30,9 @@ REPORT, SHEET, PUBLISHED = "extraction.json", "contact_sheet.html", "pairs.json"
 def main() -> None:
     args = parse_args()
     check(args)
+    # Processes that read pages begin with this file's imports; they need neither this one nor its seconds.
+    from training.release import new_folder
+
     datasets.disable_progress_bars()  # the pages' own bar says how far it is
     with ExitStack() as stack:
         work = stack.enter_context(tempfile.TemporaryDirectory(prefix="pairs-"))
@@ -90,7 +92,8 @@ def parse_args() -> argparse.Namespace:
 def check(args: argparse.Namespace) -> None:
     """Refuse what cannot work before an hour of reading."""
     for folder in filter(None, (args.output, args.json)):
-        refuse_existing(folder)
+        if folder.exists():
+            raise ValueError(f"{folder} exists already; remove it, or choose another folder.")
     if args.truth and len(args.truth) != len(args.pdf):
         raise ValueError(
             f"{len(args.pdf)} PDFs and {len(args.truth)} truth files were given; expected one each."
