@@ -140,7 +140,7 @@ def assemble(
     entries = corrections.change_captions(
         [entry for atlas in atlases for entry in entries_of(atlas)],
         alone,
-        [orphan for own in orphans.values() for orphan in own],
+        orphans,
     )
     if not entries:
         raise ValueError(f"{corrections.path} drops every picture; nothing is left.")

@@ -304,7 +304,7 @@ def test_corrections_that_change_nothing_any_more_are_told(corrected):
         ("book,,1.1,,mammogram,maybe", r"row 2: the value of mammogram is 'maybe'; expected yes or no"),
         ("book,,1.1,,rotate,45", r"row 2: the value of rotate is '45'; expected 90, 180 or 270"),
         ("book,,1.1,,caption,", r"row 2: the value of caption is ''; expected a text"),
-        ("book,,1.1,,caption_from,7.7", r"row 2: there is no caption of a figure '7.7'"),
+        ("book,,1.1,,caption_from,7.7", r"row 2: there is no caption of a figure '7.7' in book"),
         ("book,,,,drop,", r"row 2: names no figure; a picture without a caption needs its page"),
         ("book,x,1.1,,drop,", r"row 2: page is 'x'"),
         (
@@ -353,17 +353,20 @@ def test_a_figure_in_two_books_needs_its_source(book, tmp_path):
         builder.download_and_prepare()
 
 
-def test_two_books_with_the_same_pictures_share_their_cases(book, tmp_path):
+def test_two_books_keep_their_captions_apart_and_share_the_cases_of_one_picture(book, tmp_path):
     other = tmp_path / "other.pdf"
     other.write_bytes(book.read_bytes())
-    builder = AtlasPairs(pdf=[book, other], cache_dir=str(tmp_path / "cache"))
+    file = tmp_path / "corrections.csv"
+    file.write_text(HEADER + "other,,1.9,3,caption_from,1.11\n")
+    builder = AtlasPairs(pdf=[book, other], corrections=file, cache_dir=str(tmp_path / "cache"))
     builder.download_and_prepare()
     rows = builder.as_dataset("train").remove_columns("image").to_list()
+    assert [row["caption_id"] for row in of(rows, "1.11")] == ["book/1.11", *["other/1.11"] * 2]
     cases = {}
     for row in rows:
-        cases.setdefault((row["figure"]), set()).add(row["case_id"])
+        cases.setdefault(row["figure"], set()).add(row["case_id"])
     assert {row["source"] for row in rows} == {"book", "other"}
-    assert all(len(found) == 1 for figure, found in cases.items() if figure not in ("1.4", "1.6"))
+    assert all(len(found) == 1 for found in cases.values()), cases
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -51,19 +51,24 @@ class Corrections:
         self.applied = 0
 
     def change_captions(
-        self, entries: list[Entry], uncaptioned: Sequence[Entry], orphans: Sequence[Orphan]
+        self, entries: list[Entry], uncaptioned: Sequence[Entry], orphans: Mapping[str, Sequence[Orphan]]
     ) -> list[Entry]:
         """Apply drop, rotate, caption and caption_from; → the entries that stay, with pictures that were given one.
 
+        uncaptioned: pictures of no figure; orphans: for each source, captions of no picture.
         Raises ValueError, naming the row, for a figure that is not there.
         """
-        homes = {normalised_figure(orphan.number): _Home.of_orphan(orphan) for orphan in orphans}
-        homes |= {normalised_figure(entry.figure): _Home.of_entry(entry) for entry in reversed(entries)}
+        homes = {
+            (source, normalised_figure(orphan.number)): _Home(orphan.number, orphan.caption)
+            for source, own in orphans.items()
+            for orphan in own
+        }
+        homes |= {(e.source, normalised_figure(e.figure)): _Home.of_entry(e) for e in reversed(entries)}
         places = {entry.caption_id: place for place, entry in reversed(list(enumerate(entries)))}
         gone: set[int] = set()
         for row in self._of("drop", "rotate", "caption", "caption_from"):
             found = self._entries(row, [*entries, *uncaptioned])
-            home = self._home(row, homes) if row.action == "caption_from" else None
+            home = self._home(row, found, homes) if found and row.action == "caption_from" else None
             changed = [entry for entry in found if _change(row, entry, home, gone)]
             self._count(row, found, changed)
         kept = [entry for entry in [*entries, *uncaptioned] if entry.caption and id(entry) not in gone]
@@ -116,10 +121,11 @@ class Corrections:
             )
         return [e for e in figure if row.picture in ("", str(e.number), LETTERS[e.number - 1 : e.number])]
 
-    def _home(self, row: Correction, homes: dict[str, _Home]) -> _Home:
-        if normalised_figure(row.value) not in homes:
-            raise ValueError(f"{self._at(row)} there is no caption of a figure {row.value!r}.")
-        return homes[normalised_figure(row.value)]
+    def _home(self, row: Correction, found: Sequence[Entry], homes: Mapping[tuple[str, str], _Home]) -> _Home:
+        key = (found[0].source, normalised_figure(row.value))
+        if key not in homes:
+            raise ValueError(f"{self._at(row)} there is no caption of a figure {row.value!r} in {key[0]}.")
+        return homes[key]
 
     def _count(self, row: Correction, found: Sequence[Entry], changed: Sequence[Entry]) -> None:
         self.applied += bool(changed)
@@ -140,10 +146,6 @@ class _Home:
     caption: str
     caption_id: str | None = None
     case: str | None = None
-
-    @classmethod
-    def of_orphan(cls, orphan: Orphan) -> _Home:
-        return cls(orphan.number, orphan.caption)
 
     @classmethod
     def of_entry(cls, entry: Entry) -> _Home:
