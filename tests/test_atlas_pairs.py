@@ -137,8 +137,14 @@ def test_mammograms_alone_can_be_kept_and_the_report_still_counts_the_others(bui
 
 def test_the_same_picture_puts_two_figures_into_one_case(build):
     rows, report = build()
-    assert report["near_duplicates"] == [["figure 1.2 (page 1)", "figure 1.7 (page 3)"]]
+    assert report["near_duplicates"] == [["figure 1.2 of book, page 1", "figure 1.7 of book, page 3"]]
     assert of(rows, "1.2")[0]["case_id"] == of(rows, "1.7")[0]["case_id"]
+    places = [
+        row["figure"]
+        for row, doubts in zip(rows, report["doubts"], strict=True)
+        if "looks the same" in str(doubts)
+    ]
+    assert places == ["1.2", "1.7"]
     assert len({row["case_id"] for row in rows}) == 8
 
 

@@ -46,8 +46,8 @@ class Entry:
 
     @property
     def place(self) -> str:
-        """As a person finds it: "figure 3.2 (page 17)"."""
-        return f"figure {self.figure} (page {self.page})" if self.figure else f"a picture on page {self.page}"
+        """As a person finds it: "figure 3.2 of atlas, page 17"."""
+        return f"figure {self.figure} of {self.source}, page {self.page}"
 
     def to_row(self) -> dict:
         """All columns of PAIR_FEATURES but the image and the split."""
@@ -176,8 +176,9 @@ def join_cases(entries: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
         return case
 
     for a, b in same:
-        a.doubts.append(f"looks the same as {b.place}")
-        b.doubts.append(f"looks the same as {a.place}")
+        if a.case != b.case:  # within a case, a picture may well come twice
+            a.doubts.append(f"looks the same as {b.place}")
+            b.doubts.append(f"looks the same as {a.place}")
         if root(a.case) != root(b.case):
             first[root(b.case)] = root(a.case)
     for entry in entries:
