@@ -500,7 +500,9 @@ def test_a_user_reads_checks_and_corrects_an_atlas(book, tmp_path, script):
     output, published = tmp_path / "pairs", tmp_path / "json"
     code, out, error = script("--pdf", book, "--output", output, "--json", published)
     assert code == 0, error
-    assert "book: 13 pairs of 9 captions, 1 pictures have no caption, 1 captions no picture\n" in out
+    assert (
+        "book: 13 pairs of 9 captions; pictures without a caption: 1; captions without a picture: 1\n" in out
+    )
     table = datasets.load_from_disk(str(output))
     report = json.loads((output / "extraction.json").read_text())
     assert report["pairs"] == len(table) == 13 and report["pdfs"]["book"]["captions"] == 9

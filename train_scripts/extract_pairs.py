@@ -238,10 +238,10 @@ def tell(report: dict[str, Any], args: argparse.Namespace) -> None:
     for name, pdf in report["pdfs"].items():
         line = f"  {name}: {pdf['pairs']} pairs of {pdf['captions']} captions"
         for key, what in (
-            ("pictures_without_caption", "pictures have no caption"),
-            ("captions_without_picture", "captions no picture"),
+            ("pictures_without_caption", "pictures without a caption"),
+            ("captions_without_picture", "captions without a picture"),
         ):
-            line += f", {len(pdf[key])} {what}" if pdf[key] else ""
+            line += f"; {what}: {len(pdf[key])}" if pdf[key] else ""
         if "truth" in pdf:
             truth = pdf["truth"]
             line += f"; of {truth['planted']} planted (phantom) pairs {truth['right']} are right"
