@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,23 +15,47 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from dataset_builders.atlas import text_layer
+from dataset_builders.atlas import scanned_page, text_layer
 from dataset_builders.atlas.cleaning import Vocabulary
 from dataset_builders.atlas.figures import FigureFound, find_figures, same_patient
-from dataset_builders.atlas.layout import Box, PageLayout, content_lines, content_pictures, inside
+from dataset_builders.atlas.layout import (
+    Box,
+    PageLayout,
+    PictureBox,
+    content_lines,
+    content_pictures,
+    inside,
+)
 from dataset_builders.atlas.pdf import AtlasError, open_pdf
-from dataset_builders.atlas.scanned_page import import_tesseract, load_pictures, read_scan
+from dataset_builders.atlas.scanned_page import import_tesseract, read_scan
 from dataset_builders.atlas.truth import normalised_figure
 
 FEWEST_LETTERS = 25  # on a page with a text layer that is worth reading
 SCAN_SHARE = 0.55  # of a page that one picture covers on a scanned page
+KINDS = ("auto", "text_layer", "scanned")
+CONTINUED = 2  # pages on which a figure of one number may still be going on
 INVISIBLE = 3  # a PDF's text rendering mode (ISO 32000-1, 9.3.6): neither filled nor stroked
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """A PDF as read: its pages' layouts in order, and its captioned figures in reading order."""
+
+    path: Path
+    layouts: list[PageLayout]
+    figures: list[FigureFound]
+
+    @property
+    def source(self) -> str:
+        return self.path.stem
 
 
 def extract_pairs(
     pdf_path: str | Path, *, processes: int | None = None, progress: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """The pairs of one PDF, in reading order, one for each picture of a captioned figure.
+    """The pairs of one PDF as they are read, in reading order, one for each picture of a captioned figure.
+
+    AtlasPairs makes a data set of them, with all of the pair schema's columns, corrections and a report.
 
     processes: how many pages are read side by side; None: one per CPU. Only scanned pages are worth it.
     → {image: PIL "L", caption, caption_id, case_id, figure, page (from 1), source (the file's stem)}; figures
@@ -36,33 +63,84 @@ def extract_pairs(
 
     Raises FileNotFoundError, or AtlasError: not a readable PDF, or no captioned figure in it.
     """
+    atlas = read_atlas(pdf_path, processes=processes, progress=progress)
+    cases = cases_of(atlas.figures)
+    with open_pdf(atlas.path) as document:
+        for figure, case in zip(atlas.figures, cases, strict=True):
+            for image in load_pictures(document, atlas.layouts[figure.page - 1], figure.pictures):
+                yield {
+                    "image": image,
+                    "caption": figure.caption,
+                    "caption_id": f"{atlas.source}/{figure.number}",
+                    "case_id": f"{atlas.source}/{case}",
+                    "figure": figure.number,
+                    "page": figure.page,
+                    "source": atlas.source,
+                }
+
+
+def read_atlas(
+    pdf_path: str | Path,
+    *,
+    kind: str = "auto",
+    processes: int | None = None,
+    progress: bool = False,
+    cache: Path | None = None,
+) -> Atlas:
+    """Read a PDF's pages and find its figures.
+
+    kind: one of KINDS: "auto" tells page by page; "text_layer" and "scanned" say it of all pages that have pictures.
+    cache: folder that keeps layouts, by the PDF's content and the code that read them; pages are read once.
+
+    Raises FileNotFoundError, or AtlasError: not a readable PDF, or no captioned figure in it.
+    """
     path = Path(pdf_path)
-    layouts = read_layouts(path, processes=processes, progress=progress)
+    kept = None if cache is None else cache / f"layouts-{_layouts_key(path, kind)}.json"
+    if kept is not None and kept.is_file():
+        layouts = [PageLayout.from_dict(page) for page in json.loads(kept.read_text(encoding="utf-8"))]
+    else:
+        layouts = read_layouts(path, kind=kind, processes=processes, progress=progress)
+        if kept is not None:
+            _keep(kept, layouts)
     figures = figures_of(layouts)
     if not figures:
         raise AtlasError(
             f"{path} has no captioned figure in its {len(layouts)} pages; captions must begin with "
             "'Figure' or 'Fig.' and a number, beside, above or below a picture"
         )
-    cases = _cases(figures)
-    with open_pdf(path) as document:
-        for figure in figures:
-            for image in _images(document, layouts[figure.page - 1], figure):
-                yield {
-                    "image": image,
-                    "caption": figure.caption,
-                    "caption_id": f"{path.stem}/{figure.number}",
-                    "case_id": f"{path.stem}/{cases[normalised_figure(figure.number)]}",
-                    "figure": figure.number,
-                    "page": figure.page,
-                    "source": path.stem,
-                }
+    return Atlas(path, layouts, figures)
 
 
-def read_layouts(path: Path, *, processes: int | None = None, progress: bool = False) -> list[PageLayout]:
+def content_digest(path: Path) -> str:
+    """SHA-256 of a file's content, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def code_digest() -> str:
+    """SHA-256 of the code that reads atlases: what another version read is not taken for this one's."""
+    files = sorted([Path(__file__), *Path(__file__).parent.glob("atlas/*.py")])
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _layouts_key(path: Path, kind: str) -> str:
+    open_pdf(path).close()  # its errors say what is wrong
+    return hashlib.sha256(f"{content_digest(path)} {kind} {code_digest()}".encode()).hexdigest()[:24]
+
+
+def _keep(file: Path, layouts: Sequence[PageLayout]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_name(f".{file.name}.{os.getpid()}.part")
+    beside.write_text(json.dumps([layout.to_dict() for layout in layouts]), encoding="utf-8")
+    beside.replace(file)
+
+
+def read_layouts(
+    path: Path, *, kind: str = "auto", processes: int | None = None, progress: bool = False
+) -> list[PageLayout]:
     """The layout of every page, in order."""
     with open_pdf(path) as document:
-        scanned = [i for i, page in enumerate(document) if is_scanned(page)]
+        scanned = [i for i, page in enumerate(document) if _read_as_scan(page, kind)]
         layouts = {
             i: text_layer.read_page(document[i], i + 1) for i in set(range(len(document))) - set(scanned)
         }
@@ -75,6 +153,12 @@ def read_layouts(path: Path, *, processes: int | None = None, progress: bool = F
         )
         layouts.update(zip(scanned, pages, strict=True))
     return [layouts[i] for i in sorted(layouts)]
+
+
+def _read_as_scan(page: Any, kind: str) -> bool:
+    if kind == "auto":
+        return is_scanned(page)
+    return kind == "scanned" and bool(page.get_image_info())
 
 
 def figures_of(layouts: Sequence[PageLayout]) -> list[FigureFound]:
@@ -119,20 +203,38 @@ def _read_scanned(path: Path, index: int) -> PageLayout:
         return read_scan(document[index], index + 1)
 
 
-def _images(document: Any, layout: PageLayout, figure: FigureFound) -> Iterator[Image.Image]:
-    page = document[figure.page - 1]
+def load_pictures(document: Any, layout: PageLayout, pictures: Sequence[PictureBox]) -> Iterator[Image.Image]:
+    """Pictures of one page as 8-bit grey ("L"), at their own resolution, in the order given."""
+    page = document[layout.number - 1]
     if layout.kind == "text":
-        yield from (text_layer.load_picture(page, picture) for picture in figure.pictures)
-        return
-    yield from load_pictures(page, layout, figure.pictures)
+        yield from (text_layer.load_picture(page, picture) for picture in pictures)
+    else:
+        yield from scanned_page.load_pictures(page, layout, pictures)
 
 
-def _cases(figures: Sequence[FigureFound]) -> dict[str, str]:
-    """Figure number → number of the first figure of the same patient, followed through several mentions."""
-    cases: dict[str, str] = {}
+def box_on_page(layout: PageLayout, picture: PictureBox) -> Box:
+    """A picture's box on the page as it is shown; the one place where a layout's coordinates are left."""
+    return picture.box
+
+
+def cases_of(figures: Sequence[FigureFound]) -> list[str]:
+    """The case of each figure: the number of the first figure of the same patient, followed through mentions.
+
+    A number that returns far away is another figure's, as where chapters count anew: its case bears the page too.
+    """
+    latest: dict[str, tuple[int, str]] = {}  # number → (page, case)
+    cases = []
     for figure in figures:
         own, earlier = normalised_figure(figure.number), same_patient(figure.caption)
-        cases[own] = cases.get(normalised_figure(earlier), own) if earlier else own
+        if earlier and normalised_figure(earlier) in latest:
+            case = latest[normalised_figure(earlier)][1]
+        elif own in latest:
+            page, case = latest[own]
+            case = case if figure.page - page <= CONTINUED else f"{own}@{figure.page}"
+        else:
+            case = own
+        latest[own] = (figure.page, case)
+        cases.append(case)
     return cases
 
 

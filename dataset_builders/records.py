@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from datasets import Features, Image, Value
+from datasets import Features, Image, List, Value
 
 from .birads import BIRADS, DENSITIES
 
@@ -40,6 +40,17 @@ PAIR_FEATURES = Features(
         "figure": Value("string"),
         "page": Value("int32"),  # of the PDF, from 1
         "source": Value("string"),
+        # From here on, what older folders do not have.
+        "box": List(Value("float32")),  # x0, y0, x1, y1 in PDF points from the page's top left corner
+        "panel": Value("string"),  # the letter in the caption, none where it names none
+        "history": Value("string"),  # the caption's sections, none where absent
+        "mammography": Value("string"),
+        "impression": Value("string"),
+        "histopathology": Value("string"),
+        "modality": Value("string"),  # mammogram, ultrasound, mri, histology, …
+        "is_mammogram": Value("bool"),
+        "modality_reason": Value("string"),  # what decided
+        "split": Value("string"),  # train, validation or held_out, by case
     }
 )
 ALLOWED = {
@@ -76,13 +87,13 @@ def check_record(record: Mapping[str, Any]) -> None:
         raise ValueError(f"column {foreign[0]!r} is not in the schema; name it {own}{foreign[0]}.")
 
 
-def check_columns(found: list[str], features: Features, where: str) -> None:
-    """Refuse a data set that lacks a column of the schema.
+def check_columns(found: list[str], needed: Iterable[str], where: str) -> None:
+    """Refuse a data set that lacks a column.
 
     Raises:
         ValueError: names the folder, the missing column and those that are there.
     """
-    missing = [name for name in features if name not in found]
+    missing = [name for name in needed if name not in found]
     if missing:
         raise ValueError(
             f"{where} has no column {missing[0]!r}; found {', '.join(found) or 'no columns at all'}."

@@ -57,6 +57,7 @@ def pairs(tmp_path):
         ):
             rows[name].append(value)
         rows["source"].append("atlas")
+    rows = {name: values or [None] * 6 for name, values in rows.items()}
     folder = tmp_path / "pairs"
     Dataset.from_dict(rows, features=PAIR_FEATURES).save_to_disk(folder)
     return folder

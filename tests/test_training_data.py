@@ -21,6 +21,7 @@ from training.data import (
     PairExamples,
     load_table,
     number_captions,
+    only_mammograms,
     resized,
 )
 from training.masking import IGNORED, WordMasking, encode_captions
@@ -275,6 +276,14 @@ def settings():
 
 
 # Tables
+
+
+def test_rows_that_are_no_mammograms_are_left_out_of_every_split():
+    old = datasets.Dataset.from_dict({"caption": ["a"] * 4})
+    new = datasets.Dataset.from_dict({"is_mammogram": [True, False, None, False]})
+    assert only_mammograms([old, new], [[0, 5, 4], [7, 1], [2, 3, 6]]) == [[0, 4], [1], [2, 3, 6]]
+    with pytest.raises(ValueError, match="of 4 pairs 2 are mammograms"):
+        only_mammograms([new], [[0], [2], [1, 3]])
 
 
 def test_a_folder_without_a_data_set_says_which_script_makes_one(tmp_path):

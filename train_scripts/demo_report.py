@@ -15,11 +15,12 @@ from transformers import AutoModel, AutoProcessor, pipeline
 from transformers.utils.logging import disable_progress_bar
 
 from dataset_builders.birads import DENSITIES
-from dataset_builders.records import PAIR_FEATURES, check_columns
+from dataset_builders.records import check_columns
 from evaluation.pictures import contact_strip, crop_picture, spread_rows
 from evaluation.report import Reading, summary_sentences, write_report
 from processing import find_breast, read_dicom, to_uint8
 from training.cli import ScriptParser, run_script
+from training.data import PAIR_COLUMNS
 from training.runs import read_json, write_whole
 
 NEAREST = 3
@@ -82,7 +83,7 @@ def load_pairs(folder: Path) -> Dataset:
             f"{folder} holds no pairs; run train_scripts/extract_pairs.py --output {folder} first."
         )
     pairs = load_from_disk(folder)
-    check_columns(pairs.column_names, PAIR_FEATURES, str(folder))
+    check_columns(pairs.column_names, PAIR_COLUMNS, str(folder))
     if not len(pairs):
         raise ValueError(f"{folder} holds no pairs: none were found in the PDFs; see its extraction.json.")
     return pairs

@@ -3,9 +3,10 @@
     accelerate launch train_scripts/pretrain.py --config configs/pretrain_paper.yaml --pairs PAIRS --output OUTPUT
 
 Every option can be a field of the YAML file. Pairs are split by whole cases: a part chooses the checkpoint by its
-loss, another measures retrieval at the end. A run that was interrupted goes on from its last epoch when it is
-started again with the same options. OUTPUT holds the best model, its processor and results.json; with --lora, the
-adapters are merged into that model, and OUTPUT/adapter holds them by themselves, for peft.
+loss, another measures retrieval at the end. Pairs whose column is_mammogram says no are left out. A run that was
+interrupted goes on from its last epoch when it is started again with the same options. OUTPUT holds the best model, its
+processor and results.json; with --lora, the adapters are merged into that model, and OUTPUT/adapter holds them by
+themselves, for peft.
 """
 
 import sys
@@ -20,7 +21,7 @@ from evaluation.retrieval import retrieval_metrics
 from training.adapters import lora_facts
 from training.callbacks import EpochLine, SetEpoch, epoch_history
 from training.cli import run_script
-from training.data import PAIR_COLUMNS, Collator, PairExamples, load_table
+from training.data import PAIR_COLUMNS, Collator, PairExamples, load_table, only_mammograms
 from training.data_terms import data_terms, note_terms
 from training.frozen_text import with_pooled_captions
 from training.options import PretrainingOptions, parse_options
@@ -72,7 +73,7 @@ def main() -> None:
     tables = [load_table(folder, PAIR_COLUMNS, "extract_pairs.py") for folder in options.pairs]
     fractions = (options.validation_fraction, options.held_out_fraction)
     cases = [case for table in tables for case in table["case_id"]]
-    splits = split_by_case(cases, *fractions, options.seed)
+    splits = only_mammograms(tables, split_by_case(cases, *fractions, options.seed))
     set_seed(options.seed)
     processor, model = new_processor(options), new_model(options)
     note_terms(model.config, options.pairs)

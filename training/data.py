@@ -48,6 +48,24 @@ def load_table(folder: str | Path, columns: Sequence[str], maker: str) -> datase
     return table
 
 
+def only_mammograms(tables: Sequence[datasets.Dataset], splits: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Row numbers of all tables in one, in splits → the same without the rows whose is_mammogram is False.
+
+    A table without that column, as older ones are, keeps all its rows. Raises ValueError where a split keeps none.
+    """
+    wanted: list[bool] = []
+    for table in tables:
+        told = table["is_mammogram"] if "is_mammogram" in table.column_names else [None] * len(table)
+        wanted += [value is not False for value in told]
+    kept = [[row for row in rows if wanted[row]] for rows in splits]
+    if not all(kept):
+        raise ValueError(
+            f"of {len(wanted)} pairs {sum(wanted)} are mammograms (column is_mammogram), too few to train, choose and "
+            "measure with; correct the others with extract_pairs.py --corrections."
+        )
+    return kept
+
+
 def resized(
     table: datasets.Dataset,
     processor: MamClipImageProcessor,

@@ -1,0 +1,92 @@
+"""Pictures seen small: enough to tell near-duplicates, and what cannot be a mammogram, without loading them whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from dataset_builders.atlas.layout import Box, PageLayout, PictureBox
+from dataset_builders.atlas.modality import looks_like
+from dataset_builders.atlas.pdf import import_pymupdf, open_pdf
+from dataset_builders.near_duplicates import near_pairs, perceptual_hash
+
+SIDE = 256  # pixels of the longer side
+SCAN_DPI = 110  # of a page that has to be turned
+DETAIL = 64  # pixels a side
+BLUR = 3.0  # pixels at DETAIL: coarser than this, all breasts are alike
+SAME = 0.88  # correlation of fine detail; different phantoms reach 0.75, a picture printed twice 0.95
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is remembered of a picture. hash: perceptual, of 64 bits; detail: (4096,) float16 of length 1;
+    cannot: what it must be where it cannot be a mammogram (see modality.looks_like)."""
+
+    hash: int
+    detail: np.ndarray
+    cannot: str | None
+
+    @classmethod
+    def at(cls, small: Image.Image) -> Look:
+        return cls(perceptual_hash(small), _detail(small), looks_like(small))
+
+
+def small_pictures(
+    document: Any, layout: PageLayout, pictures: Sequence[PictureBox], boxes: Sequence[Box]
+) -> Iterator[Image.Image]:
+    """The pictures of a page in RGB, as the page shows them, SIDE pixels long. boxes: theirs on the page as shown."""
+    page = document[layout.number - 1]
+    if layout.angle:
+        whole = _shown(page, tuple(page.rect), SCAN_DPI / 72)
+        whole = whole.rotate(-layout.angle, Image.Resampling.BILINEAR, fillcolor="white")
+        for picture in pictures:
+            yield whole.crop(tuple(round(value * SCAN_DPI / 72) for value in picture.box))
+        return
+    for box in boxes:
+        yield _small(page, box)
+
+
+def near_duplicates(looks: Sequence[Look]) -> list[tuple[int, int]]:
+    """Places (i, j), i < j, of pictures that are the same: close in their hash, and alike in fine detail.
+
+    The hash alone will not do: at its 8 × 8 frequencies, breasts of one side and view look alike.
+    """
+    near = near_pairs([look.hash for look in looks], distance=6)
+    return [(i, j) for i, j in near if float(np.dot(*_details(looks[i], looks[j]))) > SAME]
+
+
+def _details(a: Look, b: Look) -> tuple[np.ndarray, np.ndarray]:
+    return a.detail.astype(np.float32), b.detail.astype(np.float32)
+
+
+def _detail(small: Image.Image) -> np.ndarray:
+    grey = np.asarray(small.convert("L").resize((DETAIL, DETAIL), Image.Resampling.BOX), np.float32)
+    fine = (grey - ndimage.gaussian_filter(grey, BLUR)).ravel()
+    return (fine / max(1e-6, float(np.linalg.norm(fine)))).astype(np.float16)
+
+
+def _shown(page: Any, box: tuple, zoom: float) -> Image.Image:
+    pymupdf = import_pymupdf()
+    matrix = pymupdf.Matrix(zoom, zoom)
+    pixmap = page.get_pixmap(matrix=matrix, clip=box, colorspace=pymupdf.csRGB, alpha=False)
+    return Image.frombytes("RGB", (pixmap.width, pixmap.height), pixmap.samples)
+
+
+def pictures_of(places: Iterable[tuple[Path, int, Box]]) -> Iterator[Image.Image]:
+    """Places (PDF, page from 1, box in points) → each as its page shows it, small, in RGB."""
+    for path, own in groupby(places, key=lambda place: place[0]):
+        with open_pdf(path) as document:
+            for _, page, box in own:
+                yield _small(document[page - 1], box)
+
+
+def _small(page: Any, box: Box) -> Image.Image:
+    x0, y0, x1, y1 = box
+    return _shown(page, (x0, y0, x1, y1), SIDE / max(1.0, x1 - x0, y1 - y0))
