@@ -1,70 +1,216 @@
-"""Pictures and captions of a page put together: captions by their label, pictures by nearness."""
+"""Pictures and captions of a document put together, and what is left over of either."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
-from scipy.optimize import linear_sum_assignment
-
-from dataset_builders.atlas.cleaning import Vocabulary, join_lines
+from dataset_builders.atlas.captions import Caption, find_captions
+from dataset_builders.atlas.cleaning import Vocabulary
+from dataset_builders.atlas.labels import NUMBER
 from dataset_builders.atlas.layout import (
     Block,
     Box,
     Line,
     PageLayout,
     PictureBox,
-    group_lines,
-    overlap,
+    content_lines,
+    content_pictures,
     union,
 )
+from dataset_builders.atlas.matching import NEUTRAL, PANEL_GAPS, SIDES, Habit, PageMatcher, Wanted, groups_within, side_of
 
-NUMBER = r"\d+(?:\s?[.\u2013\u2014-]\s?\d+)*[a-z]?"
-LABEL = re.compile(rf"^\s*(?:Figure|Fig\s?\.?|FIGURE|FIG\s?\.?)\s*({NUMBER})\s*[.:,;]?\s*", re.IGNORECASE)
 SAME_PATIENT = re.compile(rf"same (?:patient|case|woman) as in (?:Figure|Fig\.?)\s*({NUMBER})", re.IGNORECASE)
-# Points between panels of one figure, (side by side, one above the other), from the tightest print to the
-# loosest: rows stand apart more often than columns, since letters may stand below the panels.
-PANEL_GAPS = ((10.5, 10.5), (10.5, 21.5), (10.5, 30.0), (21.5, 21.5), (30.0, 30.0))
-NO_MATCH = 1e4  # more than any distance on a page
-FARTHEST = 120.0  # points between a figure and its caption
-ABOVE = 25.0  # captions stand above their figures seldom: so many points worse than below
+TAG = 12  # letters: a single line that is shorter names a view or a panel and separates nothing
+Match = tuple[Caption, list[PictureBox]]
 
 
 @dataclass(frozen=True)
 class FigureFound:
-    """A caption (without its label) with its pictures in reading order; page from 1."""
+    """A caption (without its label) with its pictures in reading order; page (from 1) is that of the pictures.
+
+    number: as figures are told by it ("3-12"); printed: as it stands in the label, with panel letters ("3–12 A, B").
+    boxes: of the pictures on the page as it is shown, in points. caption_page, caption_box: where the caption begins.
+    """
 
     number: str
     page: int
     caption: str
     pictures: tuple[PictureBox, ...]
+    printed: str = ""
+    boxes: tuple[Box, ...] = ()
+    caption_page: int = 0
+    caption_box: Box = (0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A picture without caption (kind "picture") or a caption without picture ("caption"), on the page as shown."""
+
+    kind: str
+    page: int
+    box: Box
+    text: str = ""
+    number: str = ""
 
 
 def find_figures(
     page: PageLayout, lines: Sequence[Line], pictures: Sequence[PictureBox], vocabulary: Vocabulary
 ) -> list[FigureFound]:
-    """The figures of a page. lines, pictures: its content (see layout.content_lines and content_pictures)."""
-    captions = [block for block in group_lines(lines) if LABEL.match(block.text)]
+    """The figures of a page by itself. lines, pictures: its content (see content_lines and content_pictures)."""
+    captions, texts = find_captions([page], {page.number: lines}, {page.number: pictures})
+    own = [caption for caption in captions[page.number] if caption.label.word == "figure"]
+    matches = match_page(own, pictures, texts[page.number], NEUTRAL)
+    return _in_order(_found(match, page, page, vocabulary) for match in matches)
+
+
+def find_all_figures(pages: Sequence[PageLayout]) -> list[FigureFound]:
+    """All captioned figures of a document, in reading order: also those whose caption stands on another page."""
+    return _Document(pages).figures()
+
+
+def leftovers(pages: Sequence[PageLayout], figures: Sequence[FigureFound]) -> list[Leftover]:
+    """What of a document's pictures and captions is in none of its figures, page by page."""
+    document = _Document(pages)
+    taken = {(figure.page, picture) for figure in figures for picture in figure.pictures}
+    told = {(figure.caption_page, figure.caption_box) for figure in figures}
+    rest = []
+    for page in pages:
+        rest += [
+            Leftover("picture", page.number, page.on_page(picture.box))
+            for picture in document.pictures[page.number]
+            if (page.number, picture) not in taken and not picture.drawing
+        ]
+        rest += [
+            Leftover("caption", page.number, box, caption.text(document.vocabulary), caption.label.key)
+            for caption in document.of_words(page.number)
+            for box in [page.on_page(caption.box)]
+            if (page.number, box) not in told
+        ]
+    return rest
+
+
+class _Document:
+    """The content of all pages, and which words begin captions in it."""
+
+    def __init__(self, pages: Sequence[PageLayout]) -> None:
+        self.pages = {page.number: page for page in pages}
+        lines, self.pictures = content_lines(pages), content_pictures(pages)
+        self.vocabulary = Vocabulary(line.text for page in pages for line in lines[page.number])
+        self.captions, self.texts = find_captions(pages, lines, self.pictures)
+        self.words, self.habit = {"figure"}, NEUTRAL
+        self.words |= self._other_words()
+        self.habit = self._habit()
+
+    def of_words(self, number: int) -> list[Caption]:
+        return [caption for caption in self.captions[number] if caption.label.word in self.words]
+
+    def matches(self) -> list[tuple[int, Match]]:
+        """(page of the pictures, match) of what stands on one page."""
+        return [
+            (number, match)
+            for number in self.pages
+            for match in match_page(self.of_words(number), self.pictures[number], self.texts[number], self.habit)
+        ]
+
+    def _other_words(self) -> set[str]:
+        """Words beside "Figure" that behave like captions: most of their labels stand at pictures without one."""
+        taken = {id(picture) for _, (_, pictures) in self.matches() for picture in pictures}
+        counts: Counter[str] = Counter()
+        for some in self.captions.values():
+            counts.update(caption.label.word for caption in some)
+        figures = counts.pop("figure", 0)
+        words = set()
+        for word, count in counts.items():
+            matched = 0
+            for number, some in self.captions.items():
+                free = [p for p in self.pictures[number] if id(p) not in taken and not p.drawing]
+                own = [caption for caption in some if caption.label.word == word]
+                matched += len(match_page(own, free, self.texts[number], NEUTRAL))
+            if matched >= 0.5 * count and (matched > 1 or not figures):
+                words.add(word)
+        return words
+
+    def _habit(self) -> Habit:
+        """On which sides captions stand, as shares, of the pages that leave no choice; all of them a little likely."""
+        sides: Counter[str] = Counter()
+        for _, (caption, pictures) in self.matches():
+            sides[side_of(pictures, caption.box) or ""] += 1
+        total = sum(sides[side] for side in SIDES)
+        return {side: (sides[side] + NEUTRAL[side]) / (total + 1) for side in SIDES} if total else NEUTRAL
+
+    def figures(self) -> list[FigureFound]:
+        matches = self.matches()
+        matches += self._over_pages(matches)
+        found = [
+            _found(match, self.pages[number], self.pages[match[0].page], self.vocabulary) for number, match in matches
+        ]
+        labels = {self._place(match[0]): match[0].label for _, match in matches}
+        return _continued(_in_order(found), labels)
+
+    def _place(self, caption: Caption) -> tuple[int, Box]:
+        return caption.page, self.pages[caption.page].on_page(caption.box)
+
+    def _over_pages(self, matches: Sequence[tuple[int, Match]]) -> list[tuple[int, Match]]:
+        """Captions without picture and pictures without caption on neighbouring pages, in their order.
+
+        Of the two ways to go, plates before their captions or after them, the one that matches more is taken first.
+        """
+        taken = {id(picture) for _, (_, pictures) in matches for picture in pictures}
+        told = {id(caption) for _, (caption, _) in matches}
+        captions = {n: [c for c in self.of_words(n) if id(c) not in told] for n in self.pages}
+        pictures = {n: [p for p in some if id(p) not in taken and not p.drawing] for n, some in self.pictures.items()}
+        ways = [self._one_way(captions, pictures, step) for step in (-1, 1)]
+        first = max(ways, key=lambda way: sum(len(match[1]) for _, match in way))
+        told = {id(match[0]) for _, match in first}
+        used = {number for number, _ in first}
+        captions = {n: [c for c in some if id(c) not in told] for n, some in captions.items()}
+        pictures = {n: some if n not in used else [] for n, some in pictures.items()}
+        return first + [match for step in (-1, 1) if ways[(step + 1) // 2] is not first for match in self._one_way(captions, pictures, step)]
+
+    def _one_way(
+        self, captions: Mapping[int, list[Caption]], pictures: Mapping[int, list[PictureBox]], step: int
+    ) -> list[tuple[int, Match]]:
+        found = []
+        for number, some in captions.items():
+            plates = pictures.get(number + step, [])
+            if not some or not plates:
+                continue
+            groups = _groups(plates, len(some))
+            if len(groups) == len(some):
+                found += [(number + step, (caption, group)) for caption, group in zip(some, groups, strict=True)]
+        return found
+
+
+def match_page(
+    captions: Sequence[Caption], pictures: Sequence[PictureBox], texts: Sequence[Block], habit: Habit
+) -> list[Match]:
+    """The captions of a page, each with its pictures in reading order; those without pictures are left out."""
     if not captions or not pictures:
         return []
-    groups = group_pictures(pictures, [line.box for line in lines], len(captions))
-    found = []
-    for group, caption in _match(groups, captions):
-        text = join_lines([line.text for line in caption.lines], vocabulary)
-        label = LABEL.match(text)
-        number = re.sub(r"\s", "", label.group(1)).replace("\u2013", "-").replace("\u2014", "-")
-        found.append(FigureFound(number, page.number, text[label.end() :], tuple(_reading_order(group))))
-    return sorted(found, key=lambda figure: (figure.pictures[0].box[1], figure.pictures[0].box[0]))
+    barriers = [block.box for block in texts if len(block.lines) > 1 or len(block.text.strip()) > TAG]
+    wanted = [Wanted(caption.box, caption.panels) for caption in captions]
+    best = PageMatcher(pictures, wanted, barriers, habit).best()
+    members = [[pictures[i] for i, choice in enumerate(best) if choice == index] for index in range(len(captions))]
+    return [(caption, reading_order(own)) for caption, own in zip(captions, members, strict=True) if own]
 
 
-def group_pictures(
-    pictures: Sequence[PictureBox], texts: Sequence[Box], wanted: int
-) -> list[list[PictureBox]]:
+def group_pictures(pictures: Sequence[PictureBox], texts: Sequence[Box], wanted: int) -> list[list[PictureBox]]:
     """Pictures → figures: neighbours with nothing between them, at the distance that gives as many as captions."""
-    candidates = [_groups_within(pictures, texts, gap) for gap in PANEL_GAPS]
-    return min(candidates, key=lambda groups: abs(len(groups) - wanted))
+    boxes = [picture.box for picture in pictures]
+    candidates = [groups_within(boxes, texts, gap) for gap in PANEL_GAPS]
+    chosen = min(candidates, key=lambda groups: abs(len(groups) - wanted))
+    return [[pictures[i] for i in group] for group in chosen]
+
+
+def _groups(plates: Sequence[PictureBox], wanted: int) -> list[list[PictureBox]]:
+    """As group_pictures, each group and all groups in reading order; a single group holds whatever there is."""
+    groups = [list(plates)] if wanted == 1 else group_pictures(plates, (), wanted)
+    firsts = reading_order([PictureBox(union(p.box for p in group)) for group in groups])
+    by_box = {union(p.box for p in group): reading_order(group) for group in groups}
+    return [by_box[first.box] for first in firsts]
 
 
 def same_patient(caption: str) -> str | None:
@@ -73,73 +219,41 @@ def same_patient(caption: str) -> str | None:
     return re.sub(r"\s", "", match.group(1)).rstrip(".") if match else None
 
 
-def _groups_within(
-    pictures: Sequence[PictureBox], texts: Sequence[Box], gap: tuple[float, float]
-) -> list[list[PictureBox]]:
-    groups: list[list[PictureBox]] = []
-    for picture in pictures:
-        near = [
-            group for group in groups if any(_adjoin(picture.box, other.box, texts, gap) for other in group)
-        ]
-        merged = [picture, *(member for group in near for member in group)]
-        groups = [group for group in groups if group not in near] + [merged]
-    return groups
-
-
-def _adjoin(a: Box, b: Box, texts: Sequence[Box], gap: tuple[float, float]) -> bool:
-    """Side by side with level edges, or one above the other, close by, and with no line of text in between."""
-    level = overlap(a[1], a[3], b[1], b[3]) > 0.7 * min(a[3] - a[1], b[3] - b[1])
-    aligned = overlap(a[0], a[2], b[0], b[2]) > 0.7 * min(a[2] - a[0], b[2] - b[0])
-    apart = -overlap(a[0], a[2], b[0], b[2]) if level else -overlap(a[1], a[3], b[1], b[3])
-    if not (level or aligned) or apart > gap[not level]:
-        return False
-    between = _between(a, b, level)
-    return not any(_crosses(text, between) for text in texts)
-
-
-def _between(a: Box, b: Box, level: bool) -> Box:
-    if level:
-        left, right = sorted((a, b), key=lambda box: box[0])
-        return left[2], max(a[1], b[1]), right[0], min(a[3], b[3])
-    upper, lower = sorted((a, b), key=lambda box: box[1])
-    return max(a[0], b[0]), upper[3], min(a[2], b[2]), lower[1]
-
-
-def _crosses(text: Box, between: Box) -> bool:
-    return overlap(text[0], text[2], between[0], between[2]) > 2 and overlap(
-        text[1], text[3], between[1], between[3]
-    ) > 0.5 * (text[3] - text[1])
-
-
-def _match(
-    groups: Sequence[list[PictureBox]], captions: Sequence[Block]
-) -> list[tuple[list[PictureBox], Block]]:
-    """One caption for each group of pictures, with the smallest sum of distances on the page."""
-    costs = np.array(
-        [[_distance(union(p.box for p in group), caption.box) for caption in captions] for group in groups]
+def _found(match: Match, page: PageLayout, told_on: PageLayout, vocabulary: Vocabulary) -> FigureFound:
+    caption, pictures = match
+    return FigureFound(
+        caption.label.key,
+        page.number,
+        caption.text(vocabulary),
+        tuple(pictures),
+        caption.label.printed,
+        tuple(page.on_page(picture.box) for picture in pictures),
+        told_on.number,
+        told_on.on_page(caption.box),
     )
-    rows, columns = linear_sum_assignment(costs)
-    chosen = zip(rows, columns, strict=True)
-    return [(groups[row], captions[column]) for row, column in chosen if costs[row, column] < FARTHEST]
 
 
-def _distance(figure: Box, caption: Box) -> float:
-    """Points from a figure to a caption below, beside (level with its top) or above it; NO_MATCH elsewhere."""
-    across = overlap(figure[0], figure[2], caption[0], caption[2])
-    if across > 0.5 * min(figure[2] - figure[0], caption[2] - caption[0]):
-        if caption[1] > figure[3] - 6:
-            return max(0.0, caption[1] - figure[3])
-        if caption[3] < figure[1] + 6:
-            return ABOVE + max(0.0, figure[1] - caption[3])
-        return NO_MATCH
-    if overlap(figure[1], figure[3], caption[1], caption[3]) > 0.5 * min(
-        figure[3] - figure[1], caption[3] - caption[1]
-    ):
-        return max(0.0, -across) + 0.2 * abs(figure[1] - caption[1])
-    return NO_MATCH
+def _continued(figures: Sequence[FigureFound], labels: Mapping) -> list[FigureFound]:
+    """ "Figure 3.2 (continued)" has the caption of Figure 3.2, and so have both what it adds."""
+    whole: dict[str, list[str]] = {}
+    for figure in figures:
+        label = labels[figure.caption_page, figure.caption_box]
+        if label.continued and figure.number in whole:
+            whole[figure.number].append(figure.caption)
+        else:
+            whole.setdefault(figure.number, [figure.caption])
+    again = {number for number, texts in whole.items() if len(texts) > 1}
+    return [
+        replace(figure, caption=" ".join(filter(None, whole[figure.number]))) if figure.number in again else figure
+        for figure in figures
+    ]
 
 
-def _reading_order(group: Sequence[PictureBox]) -> list[PictureBox]:
+def _in_order(figures: Iterable[FigureFound]) -> list[FigureFound]:
+    return sorted(figures, key=lambda f: (f.page, f.pictures[0].box[1], f.pictures[0].box[0]))
+
+
+def reading_order(group: Sequence[PictureBox]) -> list[PictureBox]:
     """By rows from the top, each from the left."""
     ordered: list[list[PictureBox]] = []
     for picture in sorted(group, key=lambda picture: picture.box[1]):

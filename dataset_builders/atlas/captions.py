@@ -1,0 +1,185 @@
+"""The captions of a document: what begins with a label, its further paragraphs, and what runs over a column or page."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dataset_builders.atlas.cleaning import Vocabulary, join_lines
+from dataset_builders.atlas.labels import Label, panel_count, read_label
+from dataset_builders.atlas.layout import Block, Box, Line, PageLayout, PictureBox, group_lines, overlap, union
+
+Style = tuple[str, float]  # face, size in half points
+
+OTHER_KIND = re.compile(r"\s*(?:table|box|chart|[*\u2020\u2021\u00a7])\s*\S", re.IGNORECASE)
+RUN_IN_HEADING = re.compile(r"[A-Z][A-Z /&-]{3,}:")
+FINISHED = re.compile(r"[.!?][)\"'\u201d\u2019\]]?\s*$")
+PARAGRAPH_GAP = 1.3  # line heights between paragraphs of a caption, at most
+CAPTION_SHARE = 0.6  # of labelled blocks: in a style of their own so often, others are mentions
+
+
+@dataclass
+class Caption:
+    """A labelled block with its further paragraphs on `page`, and the lines of it that stand elsewhere."""
+
+    label: Label
+    page: int
+    block: Block
+    elsewhere: list[Line] = field(default_factory=list)
+
+    @property
+    def box(self) -> Box:
+        return self.block.box
+
+    @property
+    def raw(self) -> str:
+        return " ".join(line.text for line in (*self.block.lines, *self.elsewhere))
+
+    @property
+    def panels(self) -> int | None:
+        return panel_count(self.label, self.raw)
+
+    def text(self, vocabulary: Vocabulary) -> str:
+        """The caption without its label, as it was meant."""
+        whole = join_lines([line.text for line in (*self.block.lines, *self.elsewhere)], vocabulary)
+        label = read_label(whole)
+        return whole[label.end if label else 0 :].strip()
+
+
+def find_captions(
+    pages: Sequence[PageLayout],
+    lines: Mapping[int, Sequence[Line]],
+    pictures: Mapping[int, Sequence[PictureBox]],
+) -> tuple[dict[int, list[Caption]], dict[int, list[Block]]]:
+    """Page number → its captions in reading order; and → the blocks of text that belong to none.
+
+    lines, pictures: the pages' content (see layout.content_lines and content_pictures).
+    """
+    blocks = {page.number: group_lines(lines[page.number]) for page in pages}
+    found = [
+        Caption(label, page.number, block)
+        for page in pages
+        for block in blocks[page.number]
+        for label in [read_label(" ".join(line.text for line in block.lines[:3]))]
+        if label
+    ]
+    own = {id(caption.block) for caption in found}
+    texts = {number: [b for b in some if id(b) not in own] for number, some in blocks.items()}
+    body = main_style(line for some in texts.values() for block in some for line in block.lines)
+    found, mentions = _without_mentions(found, body)
+    for caption in mentions:
+        texts[caption.page].append(caption.block)
+    numbers = [page.number for page in pages]
+    for caption in found:
+        _extend(caption, texts, pictures, body, numbers)
+    by_page = {number: [caption for caption in found if caption.page == number] for number in numbers}
+    return by_page, texts
+
+
+def style(lines: Sequence[Line]) -> Style:
+    """The face and size of most of some lines' letters."""
+    return main_style(lines)
+
+
+def main_style(lines: Iterable[Line]) -> Style:
+    letters: Counter[Style] = Counter()
+    for line in lines:
+        letters[line.font, round(2 * line.size) / 2] += len(line.text)
+    return max(letters, key=lambda key: letters[key], default=("", 0.0))
+
+
+def _without_mentions(captions: list[Caption], body: Style) -> tuple[list[Caption], list[Caption]]:
+    """Where captions have a style of their own, a labelled paragraph in the body's style is none."""
+    apart = [caption for caption in captions if style(caption.block.lines) != body]
+    if body[0] and len(apart) >= CAPTION_SHARE * len(captions):
+        return apart, [caption for caption in captions if style(caption.block.lines) == body]
+    return captions, []
+
+
+def _extend(
+    caption: Caption,
+    texts: Mapping[int, list[Block]],
+    pictures: Mapping[int, Sequence[PictureBox]],
+    body: Style,
+    numbers: Sequence[int],
+) -> None:
+    """Take further paragraphs, and what goes on at the top of the next column or page, out of the page's text."""
+    page, tail = caption.page, caption.block
+    while True:
+        following = next((b for b in texts[page] if _is_next_paragraph(tail, b, body)), None)
+        if following is None and _at_bottom(tail, texts[page], pictures[page]):
+            page, following = _over_the_break(tail, page, texts, pictures, numbers)
+            if following is not None and not _goes_on(tail, following, body):
+                following = None
+        if following is None:
+            return
+        texts[page].remove(following)
+        if page == caption.page and _overlaps_in_x(following.box, caption.box):
+            caption.block = tail = Block(caption.block.lines + following.lines)
+        else:
+            caption.elsewhere += following.lines
+            tail = following
+
+
+def _may_belong(tail: Block, block: Block) -> bool:
+    """Neither a label nor a table's title nor a footnote, and of the caption's face and size."""
+    first = block.lines[0]
+    if first.raised or OTHER_KIND.match(first.text) or read_label(first.text) is not None:
+        return False
+    return style(block.lines) == style(tail.lines)
+
+
+def _is_next_paragraph(tail: Block, block: Block, body: Style) -> bool:
+    size, gap = tail.size, block.box[1] - tail.box[3]
+    if not -0.5 * size <= gap <= PARAGRAPH_GAP * size or not _overlaps_in_x(block.box, tail.box):
+        return False
+    if not -1.5 * size <= block.box[0] - tail.box[0] <= 3 * size or not _may_belong(tail, block):
+        return False
+    apart = bool(body[0]) and style(tail.lines) != body
+    return apart or bool(RUN_IN_HEADING.match(block.text))
+
+
+def _overlaps_in_x(a: Box, b: Box) -> bool:
+    return overlap(a[0], a[2], b[0], b[2]) >= 0.6 * min(a[2] - a[0], b[2] - b[0])
+
+
+def _at_bottom(tail: Block, texts: Sequence[Block], pictures: Sequence[PictureBox]) -> bool:
+    """Nothing but footnotes stands below it in its column."""
+    below = [block.box for block in texts if not block.lines[0].raised] + [picture.box for picture in pictures]
+    return not any(box[1] >= tail.box[3] - 2 and overlap(box[0], box[2], tail.box[0], tail.box[2]) > 5 for box in below)
+
+
+def _over_the_break(
+    tail: Block,
+    page: int,
+    texts: Mapping[int, list[Block]],
+    pictures: Mapping[int, Sequence[PictureBox]],
+    numbers: Sequence[int],
+) -> tuple[int, Block | None]:
+    """The block at the top of the next column, or of the next page's first column."""
+    right = [block for block in texts[page] if block.box[0] > tail.box[2] - 2]
+    place = page
+    if not right:
+        later = numbers[numbers.index(page) + 1 : numbers.index(page) + 2]
+        if not later or not texts[later[0]]:
+            return page, None
+        place, right = later[0], texts[later[0]]
+    edge = min(block.box[0] for block in right)
+    top = min((block for block in right if block.box[0] < edge + 3 * tail.size), key=lambda block: block.box[1])
+    above = [p.box for p in pictures[place] if overlap(p.box[0], p.box[2], top.box[0], top.box[2]) > 5]
+    return (place, top) if not any(box[1] < top.box[1] for box in above) else (page, None)
+
+
+def _goes_on(tail: Block, block: Block, body: Style) -> bool:
+    if not _may_belong(tail, block):
+        return False
+    finished = bool(FINISHED.search(tail.text))
+    if body[0] and style(tail.lines) != body:
+        return True
+    return not finished and (tail.text.rstrip().endswith("-") or block.text.lstrip()[:1].islower())
+
+
+def joined_box(captions: Sequence[Caption]) -> Box:
+    return union(caption.box for caption in captions)

@@ -1,0 +1,176 @@
+"""The spans of a PDF page → its lines of text, whatever order and pieces a writer put them in."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dataset_builders.atlas.layout import Box, Line, overlap, turned, union
+from dataset_builders.atlas.pdf import import_pymupdf
+
+ASCENT, DESCENT = 0.72, 0.21  # of the size: where letters begin and end about the baseline
+BOLD, ITALIC = 1 << 4, 1 << 1  # of a span's flags
+FACE = re.compile(r"(^[A-Z]{6}\+)|[-,_ ]?(bold|italic|oblique|regular|roman|medium|semibold|light|mt|ps|it|bd)\b", re.I)
+TURNS = {(1, 0): 0, (0, -1): 90, (-1, 0): 180, (0, 1): 270}  # direction of writing → degrees counterclockwise
+NEAR = 0.6  # ems between words that are on one line in any case
+FAR = 2.5  # … and between words of a line that was stretched to fill its column
+SMALL = 0.8  # of the line's size: a raised piece that is smaller is a superscript
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of letters of one font on one baseline."""
+
+    box: Box
+    text: str
+    size: float
+    bold: bool
+    font: str
+    baseline: float
+
+
+def page_turn(spans: Iterable[tuple[dict, tuple]]) -> int:
+    """By how many degrees counterclockwise most of a page's text is turned: 0, 90, 180 or 270."""
+    letters: Counter[int] = Counter()
+    for span, direction in spans:
+        letters[TURNS.get(direction, -1)] += len(span["text"].strip())
+    letters.pop(-1, None)
+    return max(letters, key=lambda turn: (letters[turn], turn == 0), default=0)
+
+
+def page_spans(page: Any) -> list[tuple[dict, tuple]]:
+    """(span, rounded direction of writing) of a pymupdf.Page, blank ones left out."""
+    pymupdf = import_pymupdf()
+    flags = pymupdf.TEXT_PRESERVE_LIGATURES | pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
+    return [
+        (span, tuple(round(value) if abs(value - round(value)) < 0.01 else value for value in line["dir"]))
+        for block in page.get_text("dict", flags=flags)["blocks"]
+        for line in block.get("lines", ())
+        for span in line["spans"]
+        if span["text"].strip()
+    ]
+
+
+def read_lines(spans: Iterable[tuple[dict, tuple]], turn: int, width: float, height: float) -> list[Line]:
+    """The lines of the text that is turned by `turn`, in reading coordinates (see layout.turned)."""
+    pieces = [_piece(span, turn, width, height) for span, direction in spans if TURNS.get(direction) == turn]
+    return join_lines_of(_once(pieces))
+
+
+def _piece(span: dict, turn: int, width: float, height: float) -> Piece:
+    x0, _, x1, _ = turned(span["bbox"], turn, width, height)
+    x, y = span["origin"]
+    baseline, size = turned((x, y, x, y), turn, width, height)[1], span["size"]
+    name = span["font"]
+    bold = bool(span["flags"] & BOLD) or "bold" in name.lower() or "black" in name.lower()
+    box = (x0, baseline - ASCENT * size, x1, baseline + DESCENT * size)
+    return Piece(box, span["text"], size, bold, FACE.sub("", name).lower(), baseline)
+
+
+def _once(pieces: Sequence[Piece]) -> list[Piece]:
+    """Without letters that were printed twice, a little apart, to look bold."""
+    kept: dict[tuple, Piece] = {}
+    for piece in pieces:
+        place = [round(value / (0.15 * piece.size)) for value in (piece.box[0], piece.baseline)]
+        near = [(piece.text, place[0] + dx, place[1] + dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
+        if not any(key in kept for key in near):
+            kept[piece.text, place[0], place[1]] = piece
+    return list(kept.values())
+
+
+class Row:
+    """Pieces on one baseline, from left to right; main is the largest, right where the last one ends."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self.pieces = list(pieces)
+        self.main = max(pieces, key=lambda piece: piece.size)
+        self.right = max(piece.box[2] for piece in pieces)
+
+    def add(self, pieces: Sequence[Piece]) -> None:
+        self.pieces += pieces
+        self.main = max(self.main, *pieces, key=lambda piece: piece.size)
+        self.right = max(self.right, *(piece.box[2] for piece in pieces))
+
+    @property
+    def box(self) -> Box:
+        return union(piece.box for piece in self.pieces)
+
+    def holds(self, piece: Piece, nearest: float, farthest: float) -> bool:
+        """Whether a piece is level with the row and begins so many ems behind its end."""
+        size, high = max(self.main.size, piece.size), min(self.main.size, piece.size)
+        if not nearest * size <= piece.box[0] - self.right <= farthest * size:
+            return False
+        alike = high > SMALL * size
+        shared = overlap(self.main.box[1], self.main.box[3], piece.box[1], piece.box[3])
+        return shared >= (0.6 if alike else 0.45) * high
+
+    def misfit(self, piece: Piece) -> float:
+        return abs(self.main.baseline - piece.baseline) + 0.1 * abs(piece.box[0] - self.right)
+
+
+def join_lines_of(pieces: Sequence[Piece]) -> list[Line]:
+    """Pieces → lines: words that are near each other first, then stretched lines that a neighbour bridges."""
+    rows: list[Row] = []
+    for piece in sorted(pieces, key=lambda piece: piece.box[0]):
+        homes = (row for row in rows if row.holds(piece, -0.35, NEAR))
+        home = min(homes, key=lambda row: row.misfit(piece), default=None)
+        if home is None:
+            rows.append(Row([piece]))
+        else:
+            home.add([piece])
+    return sorted((_line(row) for row in _bridged(rows)), key=lambda line: (line.box[1], line.box[0]))
+
+
+def _bridged(rows: Sequence[Row]) -> list[Row]:
+    """Join what lies on one baseline where lines above and below run across the gap: it is no gutter."""
+    boxes = [row.box for row in rows]
+    joined: list[Row] = []
+    for row in sorted(rows, key=lambda row: row.box[0]):
+        first = row.pieces[0]
+        for other in joined:
+            gap = first.box[0] - other.right
+            if other.holds(first, 0, FAR) and _bridges(other.right, first, boxes) >= (1 if gap <= first.size else 2):
+                other.add(row.pieces)
+                break
+        else:
+            joined.append(Row(row.pieces))
+    return joined
+
+
+def _bridges(left: float, piece: Piece, boxes: Sequence[Box]) -> int:
+    """On how many sides, above and below, a neighbouring line runs across the gap from `left` to the piece."""
+    (right, top, _, bottom), size = piece.box, piece.size
+    across = [box for box in boxes if box[0] < left - 1 and box[2] > right + 1]
+    above = any(-0.3 * size < top - box[3] < 1.1 * size for box in across)
+    below = any(-0.3 * size < box[1] - bottom < 1.1 * size for box in across)
+    return above + below
+
+
+def _line(whole: Row) -> Line:
+    row, main = whole.pieces, whole.main
+    text, last = "", None
+    for piece in row:
+        blank = last is not None and _is_blank(last, piece) and not (text.endswith(" ") or piece.text.startswith(" "))
+        text += (" " if blank else "") + piece.text
+        last = piece
+    sizes: Counter[float] = Counter()
+    fonts: Counter[str] = Counter()
+    for piece in row:
+        sizes[piece.size] += len(piece.text)
+        fonts[piece.font] += len(piece.text)
+    size = max(sizes, key=lambda size: (sizes[size], size))
+    upright = [piece.box for piece in row if not _raised(piece, main)] or [main.box]
+    x0, x1 = min(piece.box[0] for piece in row), max(piece.box[2] for piece in row)
+    box = (x0, min(b[1] for b in upright), x1, max(b[3] for b in upright))
+    return Line(box, text, size, row[0].bold, fonts.most_common(1)[0][0], _raised(row[0], main))
+
+
+def _raised(piece: Piece, main: Piece) -> bool:
+    return piece.size < SMALL * main.size and piece.baseline < main.baseline - 0.15 * main.size
+
+
+def _is_blank(last: Piece, piece: Piece) -> bool:
+    return piece.box[0] - last.box[2] > 0.12 * max(last.size, piece.size)
