@@ -71,11 +71,10 @@ def find_captions(
     found, mentions = _without_mentions(found, body)
     for caption in mentions:
         texts[caption.page].append(caption.block)
-    numbers = [page.number for page in pages]
-    for caption in found:
-        _extend(caption, texts, pictures, body, numbers)
-    by_page = {number: [caption for caption in found if caption.page == number] for number in numbers}
-    return by_page, texts
+    breaks = _Breaks(pages, texts, pictures, found, body)
+    for caption in sorted(found, key=lambda caption: bool(FINISHED.search(caption.block.text))):
+        breaks.extend(caption)  # those that are visibly cut come first
+    return {page.number: [caption for caption in found if caption.page == page.number] for page in pages}, texts
 
 
 def style(lines: Sequence[Line]) -> Style:
@@ -98,29 +97,74 @@ def _without_mentions(captions: list[Caption], body: Style) -> tuple[list[Captio
     return captions, []
 
 
-def _extend(
-    caption: Caption,
-    texts: Mapping[int, list[Block]],
-    pictures: Mapping[int, Sequence[PictureBox]],
-    body: Style,
-    numbers: Sequence[int],
-) -> None:
-    """Take further paragraphs, and what goes on at the top of the next column or page, out of the page's text."""
-    page, tail = caption.page, caption.block
-    while True:
-        following = next((b for b in texts[page] if _is_next_paragraph(tail, b, body)), None)
-        if following is None and _at_bottom(tail, texts[page], pictures[page]):
-            page, following = _over_the_break(tail, page, texts, pictures, numbers)
-            if following is not None and not _goes_on(tail, following, body):
-                following = None
-        if following is None:
-            return
-        texts[page].remove(following)
-        if page == caption.page and _overlaps_in_x(following.box, caption.box):
-            caption.block = tail = Block(caption.block.lines + following.lines)
+class _Breaks:
+    """What goes on where: the columns and pages that captions run over."""
+
+    def __init__(
+        self,
+        pages: Sequence[PageLayout],
+        texts: Mapping[int, list[Block]],
+        pictures: Mapping[int, Sequence[PictureBox]],
+        captions: Sequence[Caption],
+        body: Style,
+    ) -> None:
+        self.texts, self.body = texts, body
+        self.numbers = [page.number for page in pages]
+        self.others = {n: [picture.box for picture in pictures[n]] for n in self.numbers}
+        for caption in captions:
+            self.others[caption.page].append(caption.box)
+        bottoms = [block.box[3] for some in texts.values() for block in some]
+        self.bottom = max([*bottoms, *(caption.box[3] for caption in captions)], default=0.0)
+
+    def extend(self, caption: Caption) -> None:
+        """Take further paragraphs, and what goes on at the top of the next column or page, out of the page's text."""
+        page, tail = caption.page, caption.block
+        while following := self._next_paragraph(page, tail) or self._over_the_break(page, tail):
+            place, block = following
+            self.texts[place].remove(block)
+            if place == caption.page and overlaps_in_x(block.box, caption.box):
+                caption.block = tail = Block(caption.block.lines + block.lines)
+            else:
+                caption.elsewhere += block.lines
+                page, tail = place, block
+
+    def _next_paragraph(self, page: int, tail: Block) -> tuple[int, Block] | None:
+        own = next((block for block in self.texts[page] if _is_next_paragraph(tail, block, self.body)), None)
+        return (page, own) if own else None
+
+    def _over_the_break(self, page: int, tail: Block) -> tuple[int, Block] | None:
+        """The block at the top of the next column, or of the next page's first one, if the caption goes on there."""
+        if not self._at_bottom(page, tail):
+            return None
+        boxes = [block.box for block in self.texts[page]] + self.others[page]
+        later = [number for number in self.numbers if number > page][:1]
+        if any(box[0] > tail.box[2] - 2 for box in boxes):
+            top = self._top(page, tail.box[2] - 2, tail.size)
+        elif later:
+            page, top = later[0], self._top(later[0], 0.0, tail.size)
         else:
-            caption.elsewhere += following.lines
-            tail = following
+            top = None
+        return (page, top) if top and _goes_on(tail, top, self.body) else None
+
+    def _at_bottom(self, page: int, tail: Block) -> bool:
+        """Nothing but footnotes stands below it in its column; and a finished one stands at the foot of the page."""
+        if FINISHED.search(tail.text) and tail.box[3] < self.bottom - 4 * tail.size:
+            return False
+        below = [block.box for block in self.texts[page] if not block.lines[0].raised] + self.others[page]
+        x0, _, x1, y1 = tail.box
+        return not any(box[1] >= y1 - 2 and overlap(box[0], box[2], x0, x1) > 5 for box in below)
+
+    def _top(self, page: int, left: float, size: float) -> Block | None:
+        """The text at the top of the first column right of `left`; None where something else stands there."""
+        boxes = [(block.box, block) for block in self.texts[page]] + [(box, None) for box in self.others[page]]
+        boxes = [(box, block) for box, block in boxes if box[0] >= left]
+        if not boxes:
+            return None
+        edge = min(box[0] for box, _ in boxes)
+        column = [(box, block) for box, block in boxes if box[0] < edge + 3 * size]
+        box, block = min(column, key=lambda pair: pair[0][1])
+        above = [other for other, _ in boxes if other[3] <= box[1] + 2 and overlap(other[0], other[2], box[0], box[2]) > 5]
+        return None if above else block
 
 
 def _may_belong(tail: Block, block: Block) -> bool:
@@ -133,7 +177,7 @@ def _may_belong(tail: Block, block: Block) -> bool:
 
 def _is_next_paragraph(tail: Block, block: Block, body: Style) -> bool:
     size, gap = tail.size, block.box[1] - tail.box[3]
-    if not -0.5 * size <= gap <= PARAGRAPH_GAP * size or not _overlaps_in_x(block.box, tail.box):
+    if not -0.5 * size <= gap <= PARAGRAPH_GAP * size or not overlaps_in_x(block.box, tail.box):
         return False
     if not -1.5 * size <= block.box[0] - tail.box[0] <= 3 * size or not _may_belong(tail, block):
         return False
@@ -141,35 +185,8 @@ def _is_next_paragraph(tail: Block, block: Block, body: Style) -> bool:
     return apart or bool(RUN_IN_HEADING.match(block.text))
 
 
-def _overlaps_in_x(a: Box, b: Box) -> bool:
+def overlaps_in_x(a: Box, b: Box) -> bool:
     return overlap(a[0], a[2], b[0], b[2]) >= 0.6 * min(a[2] - a[0], b[2] - b[0])
-
-
-def _at_bottom(tail: Block, texts: Sequence[Block], pictures: Sequence[PictureBox]) -> bool:
-    """Nothing but footnotes stands below it in its column."""
-    below = [block.box for block in texts if not block.lines[0].raised] + [picture.box for picture in pictures]
-    return not any(box[1] >= tail.box[3] - 2 and overlap(box[0], box[2], tail.box[0], tail.box[2]) > 5 for box in below)
-
-
-def _over_the_break(
-    tail: Block,
-    page: int,
-    texts: Mapping[int, list[Block]],
-    pictures: Mapping[int, Sequence[PictureBox]],
-    numbers: Sequence[int],
-) -> tuple[int, Block | None]:
-    """The block at the top of the next column, or of the next page's first column."""
-    right = [block for block in texts[page] if block.box[0] > tail.box[2] - 2]
-    place = page
-    if not right:
-        later = numbers[numbers.index(page) + 1 : numbers.index(page) + 2]
-        if not later or not texts[later[0]]:
-            return page, None
-        place, right = later[0], texts[later[0]]
-    edge = min(block.box[0] for block in right)
-    top = min((block for block in right if block.box[0] < edge + 3 * tail.size), key=lambda block: block.box[1])
-    above = [p.box for p in pictures[place] if overlap(p.box[0], p.box[2], top.box[0], top.box[2]) > 5]
-    return (place, top) if not any(box[1] < top.box[1] for box in above) else (page, None)
 
 
 def _goes_on(tail: Block, block: Block, body: Style) -> bool:
@@ -179,7 +196,3 @@ def _goes_on(tail: Block, block: Block, body: Style) -> bool:
     if body[0] and style(tail.lines) != body:
         return True
     return not finished and (tail.text.rstrip().endswith("-") or block.text.lstrip()[:1].islower())
-
-
-def joined_box(captions: Sequence[Caption]) -> Box:
-    return union(caption.box for caption in captions)

@@ -37,11 +37,13 @@ class Vocabulary:
 
     def keeps_hyphen(self, head: str, tail: str) -> bool:
         """Whether "head-" + "tail" at a line's end is a compound ("high-density") and not a cut word."""
-        last = head.rpartition("-")[2]
-        if not last.isalpha() or "-" in head or not tail[:1].islower():
+        before, hyphen, last = head.rpartition("-")
+        if not last.isalpha() or not tail[:1].islower():
             return True
         first = WORD.match(tail.lower())
         end = first.group() if first else ""
+        if hyphen:
+            return not (self.counts[f"{head}{end}".lower()] or self.counts[f"{last}{end}".lower()])
         whole, compound = self.counts[f"{head}{end}".lower()], self.counts[f"{head}-{end}".lower()]
         if whole or compound:
             return compound > whole

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dataset_builders.atlas.captions import Caption, find_captions
+from dataset_builders.atlas.captions import PARAGRAPH_GAP, Caption, find_captions
 from dataset_builders.atlas.cleaning import Vocabulary
 from dataset_builders.atlas.labels import NUMBER
 from dataset_builders.atlas.layout import (
@@ -18,6 +18,7 @@ from dataset_builders.atlas.layout import (
     PictureBox,
     content_lines,
     content_pictures,
+    overlap,
     union,
 )
 from dataset_builders.atlas.matching import NEUTRAL, PANEL_GAPS, SIDES, Habit, PageMatcher, Wanted, groups_within, side_of
@@ -117,11 +118,11 @@ class _Document:
 
     def _other_words(self) -> set[str]:
         """Words beside "Figure" that behave like captions: most of their labels stand at pictures without one."""
-        taken = {id(picture) for _, (_, pictures) in self.matches() for picture in pictures}
-        counts: Counter[str] = Counter()
-        for some in self.captions.values():
-            counts.update(caption.label.word for caption in some)
+        counts = Counter(caption.label.word for some in self.captions.values() for caption in some)
         figures = counts.pop("figure", 0)
+        if not counts:
+            return set()
+        taken = {id(picture) for _, (_, pictures) in self.matches() for picture in pictures}
         words = set()
         for word, count in counts.items():
             matched = 0
@@ -191,10 +192,22 @@ def match_page(
     if not captions or not pictures:
         return []
     barriers = [block.box for block in texts if len(block.lines) > 1 or len(block.text.strip()) > TAG]
-    wanted = [Wanted(caption.box, caption.panels) for caption in captions]
+    wanted = [Wanted(_measure(caption, captions), caption.panels) for caption in captions]
     best = PageMatcher(pictures, wanted, barriers, habit).best()
-    members = [[pictures[i] for i, choice in enumerate(best) if choice == index] for index in range(len(captions))]
-    return [(caption, reading_order(own)) for caption, own in zip(captions, members, strict=True) if own]
+    return [
+        (caption, reading_order([pictures[i] for i in own])) for caption, own in zip(captions, best, strict=True) if own
+    ]
+
+
+def _measure(caption: Caption, captions: Sequence[Caption]) -> Box:
+    """A caption's box, as wide as the captions right above and below it: a short one was set to their measure."""
+    x0, y0, x1, y1 = caption.box
+    stack = [caption.box]
+    for other in captions:
+        near = -1 < overlap(-other.box[3], -other.box[1], -y1, -y0) + PARAGRAPH_GAP * caption.block.size
+        if abs(other.box[0] - x0) < 3 and near:
+            stack.append(other.box)
+    return x0, y0, max(box[2] for box in stack), y1
 
 
 def group_pictures(pictures: Sequence[PictureBox], texts: Sequence[Box], wanted: int) -> list[list[PictureBox]]:

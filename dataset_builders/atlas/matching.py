@@ -7,9 +7,9 @@ and captions that go without cost as well. The sum is made small from several fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -27,7 +27,7 @@ AMONG = 100.0  # a strange picture or text among a figure's pictures
 MISCOUNT = 25.0  # for each picture more or fewer than the caption's letters
 UNTIDY = 25.0  # pictures that stand neither in a row nor in a column
 HABIT = 40.0  # a caption on another side than all others
-DISORDER = 4.0  # captions in another order than their pictures
+DISORDER = 40.0  # two captions, one below the other, in another order than their pictures
 SIDES = ("below", "above", "beside")
 
 Habit = Mapping[str, float]  # side → share of a document's captions that stand there
@@ -42,7 +42,7 @@ class Wanted:
     panels: int | None
 
 
-Assignment = list[int]  # for each picture, the index of its caption, or -1
+Arrangement = tuple[int, ...]  # for each caption, and last for none, its pictures as the bits of a number
 
 
 class PageMatcher:
@@ -54,42 +54,55 @@ class PageMatcher:
         self.pictures = [picture.box for picture in pictures]
         self.drawn = [picture.drawing for picture in pictures]
         self.captions, self.texts, self.habit = captions, texts, habit
-        self.memory: dict[tuple[tuple[int, ...], int], float] = {}
+        self.memory: dict[tuple[int, int], float] = {}
+        self.stacked = [
+            (i, j) for i, j in combinations(range(len(captions)), 2) if _one_below(captions[i].box, captions[j].box)
+        ]
+        self.partitions = [groups_within(self.pictures, texts, gap) for gap in PANEL_GAPS]
+        groups = [[i] for i in range(len(pictures))] + [group for some in self.partitions for group in some]
+        self.clusters = list(dict.fromkeys(sum(1 << i for i in group) for group in groups))
 
-    def best(self) -> Assignment:
-        """The assignment with the smallest cost that was found."""
+    def best(self) -> list[list[int]]:
+        """For each caption its pictures (by index), in the arrangement with the smallest cost that was found."""
         found = [self._improved(guess) for guess in self._guesses()]
-        return min(found, key=self.cost)
+        return [self._members(bits) for bits in min(found, key=self.cost)[:-1]]
 
-    def cost(self, assignment: Assignment) -> float:
-        total = sum(
-            ALONE for i, caption in enumerate(assignment) if caption < 0 and not self.drawn[i]
-        )
-        firsts = []
-        for index in range(len(self.captions)):
-            members = tuple(i for i, caption in enumerate(assignment) if caption == index)
-            total += self.figure_cost(members, index) if members else ALONE
-            if members:
-                firsts.append((index, _reading_place(union(self.pictures[i] for i in members))))
-        total += DISORDER * sum(a[1] > b[1] for a, b in combinations(firsts, 2))
+    def cost(self, arrangement: Arrangement) -> float:
+        total = sum(self.figure_cost(bits, index) for index, bits in enumerate(arrangement))
+        for i, j in self.stacked:
+            if arrangement[i] and arrangement[j] and _reads_after(self._figure(arrangement[i]), self._figure(arrangement[j])):
+                total += DISORDER
         return total
 
-    def figure_cost(self, members: tuple[int, ...], index: int) -> float:
-        """Of the pictures `members` under caption `index`."""
-        if (members, index) not in self.memory:
-            boxes, caption = [self.pictures[i] for i in members], self.captions[index]
-            figure = union(boxes)
-            total = self._place_cost(figure, caption.box) + self._spread(boxes) + self._strangers(members, figure, index)
-            if caption.panels:
-                total += MISCOUNT * abs(len(members) - caption.panels)
-            self.memory[members, index] = total
-        return self.memory[members, index]
+    def _members(self, bits: int) -> list[int]:
+        return [i for i in range(len(self.pictures)) if bits >> i & 1]
+
+    def _figure(self, bits: int) -> Box:
+        return union(self.pictures[i] for i in self._members(bits))
+
+    def figure_cost(self, bits: int, index: int) -> float:
+        """Of the pictures in `bits` under caption `index`; of the last index: without caption."""
+        if (bits, index) not in self.memory:
+            members = self._members(bits)
+            if index == len(self.captions):
+                self.memory[bits, index] = ALONE * sum(not self.drawn[i] for i in members)
+            else:
+                self.memory[bits, index] = self._captioned(members, index) if members else ALONE
+        return self.memory[bits, index]
+
+    def _captioned(self, members: list[int], index: int) -> float:
+        boxes, caption = [self.pictures[i] for i in members], self.captions[index]
+        figure = union(boxes)
+        total = self._place_cost(figure, caption.box) + self._spread(boxes) + self._strangers(members, figure, index)
+        if caption.panels:
+            total += MISCOUNT * abs(len(members) - caption.panels)
+        return total
 
     def _place_cost(self, figure: Box, caption: Box) -> float:
         side, distance = placement(figure, caption)
         if side is None:
             return NO_PLACE
-        cost = distance if distance < 60 else 60 + 0.25 * (distance - 60)
+        cost = _damped(distance, 60)
         corridor = _corridor(figure, caption, side)
         cost += BEHIND_TEXT * sum(_crosses(text, corridor) for text in self.texts)
         cost += BEHIND_CAPTION * sum(_crosses(other.box, corridor) for other in self.captions if other.box != caption)
@@ -101,12 +114,12 @@ class PageMatcher:
         rest, tree, total = list(boxes[1:]), [boxes[0]], 0.0
         while rest:
             cost, nearest = min(((_apart(a, b), b) for a in tree for b in rest), key=lambda pair: pair[0])
-            total += cost
+            total += _damped(cost, 20)
             tree.append(nearest)
             rest.remove(nearest)
         return total
 
-    def _strangers(self, members: tuple[int, ...], figure: Box, index: int) -> float:
+    def _strangers(self, members: list[int], figure: Box, index: int) -> float:
         if len(members) < 2:
             return 0.0
         others = [box for i, box in enumerate(self.pictures) if i not in members and not self.drawn[i]]
@@ -114,48 +127,57 @@ class PageMatcher:
         others += [caption.box for i, caption in enumerate(self.captions) if i != index]
         return AMONG * sum(inside(box, figure, 0.4) for box in others)
 
-    def _guesses(self) -> list[Assignment]:
-        guesses = [[-1] * len(self.pictures)]
-        seen = set()
-        for gap in PANEL_GAPS:
-            groups = groups_within(self.pictures, self.texts, gap)
-            key = tuple(sorted(tuple(sorted(group)) for group in groups))
-            if key not in seen:
-                seen.add(key)
-                guesses.append(self._guess(groups))
-        return guesses
+    def _guesses(self) -> list[Arrangement]:
+        nothing = (*(0 for _ in self.captions), (1 << len(self.pictures)) - 1)
+        return list(dict.fromkeys([nothing, *(self._guess(groups, nothing) for groups in self.partitions)]))
 
-    def _guess(self, groups: Sequence[Sequence[int]]) -> Assignment:
+    def _guess(self, groups: Sequence[Sequence[int]], nothing: Arrangement) -> Arrangement:
         """One caption for each group of pictures."""
-        costs = np.array(
-            [[self.figure_cost(tuple(sorted(group)), i) for i in range(len(self.captions))] for group in groups]
-        )
-        assignment = [-1] * len(self.pictures)
+        bits = [sum(1 << i for i in group) for group in groups]
+        costs = np.array([[self.figure_cost(group, i) for i in range(len(self.captions))] for group in bits])
+        arrangement = nothing
         for row, column in zip(*linear_sum_assignment(costs), strict=True):
             if costs[row, column] < ALONE * (len(groups[row]) + 1):
-                for i in groups[row]:
-                    assignment[i] = int(column)
-        return assignment
+                arrangement = _moved(arrangement, bits[row], int(column))
+        return arrangement
 
-    def _improved(self, assignment: Assignment) -> Assignment:
-        """Single changes as long as one makes it better: move a picture, exchange the pictures of two captions."""
-        cost = self.cost(assignment)
+    def _improved(self, arrangement: Arrangement) -> Arrangement:
+        """Single changes as long as one makes it better."""
+        cost = self.cost(arrangement)
         while True:
-            tried = min(self._changes(assignment), key=self.cost, default=assignment)
+            tried = min(self._changes(arrangement), key=self.cost, default=arrangement)
             if self.cost(tried) >= cost - 1e-6:
-                return assignment
-            assignment, cost = tried, self.cost(tried)
+                return arrangement
+            arrangement, cost = tried, self.cost(tried)
 
-    def _changes(self, assignment: Assignment):
-        choices = range(-1, len(self.captions))
-        for i, now in enumerate(assignment):
-            for choice in choices:
-                if choice != now:
-                    yield [*assignment[:i], choice, *assignment[i + 1 :]]
-        for a, b in combinations(choices, 2):
-            exchange: dict[int, int] = {a: b, b: a}
-            if a in assignment or b in assignment:
-                yield [exchange.get(now, now) for now in assignment]
+    def _changes(self, arrangement: Arrangement) -> Iterator[Arrangement]:
+        """Move a picture, or neighbours together; exchange the pictures of two captions, or give all to one."""
+        for cluster in self.clusters:
+            for index in range(len(arrangement)):
+                yield _moved(arrangement, cluster, index)
+        for a, b in permutations(range(len(arrangement)), 2):
+            if arrangement[a]:
+                yield _moved(arrangement, arrangement[a], b)
+                yield _moved(_moved(arrangement, arrangement[b], a), arrangement[a], b)
+
+
+def _moved(arrangement: Arrangement, bits: int, index: int) -> Arrangement:
+    return tuple(own | bits if i == index else own & ~bits for i, own in enumerate(arrangement))
+
+
+def _one_below(a: Box, b: Box) -> bool:
+    return overlap(a[0], a[2], b[0], b[2]) > 0.5 * min(a[2] - a[0], b[2] - b[0])
+
+
+def _reads_after(a: Box, b: Box) -> bool:
+    """Whether a picture is read after another: it is right of it in one row, or below it."""
+    level = overlap(a[1], a[3], b[1], b[3]) > 0.4 * min(a[3] - a[1], b[3] - b[1])
+    return a[0] > b[0] if level else a[1] > b[1]
+
+
+def _damped(distance: float, limit: float) -> float:
+    """Far is far: beyond the limit a distance counts a quarter."""
+    return distance if distance < limit else limit + 0.25 * (distance - limit)
 
 
 def placement(figure: Box, caption: Box) -> tuple[str | None, float]:
@@ -200,10 +222,6 @@ def _apart(a: Box, b: Box) -> float:
     return max(0.0, -wide) + max(0.0, -high) + (0.0 if level or aligned else UNTIDY)
 
 
-def _reading_place(box: Box) -> tuple[float, float]:
-    return round(box[1] / 30), box[0]
-
-
 def groups_within(pictures: Sequence[Box], texts: Sequence[Box], gap: tuple[float, float]) -> list[list[int]]:
     """Pictures (by index) in groups: neighbours no further apart than `gap`, with no text in between."""
     groups: list[list[int]] = []
@@ -227,5 +245,3 @@ def _adjoin(a: Box, b: Box, texts: Sequence[Box], gap: tuple[float, float]) -> b
 def side_of(figure: Sequence[PictureBox], caption: Box) -> str | None:
     return placement(union(picture.box for picture in figure), caption)[0]
 
-
-Matcher = Callable[[Sequence[PictureBox], Sequence[Wanted], Sequence[Box]], Assignment]

@@ -18,6 +18,8 @@ from dataset_builders.atlas.tiles import hull, stitch
 BACKGROUND = 0.9  # of a page: a picture so large, with text painted on it, is paper and no figure
 DRAWING_DPI = 200  # that drawings are rendered at
 MOST_DPI = 600.0
+EDGE_DPI = 36  # for a look at a picture's edges
+PAPER = 150  # grey level: a scan's paper is lighter, even in a shadow
 
 
 def read_page(page: Any, number: int) -> PageLayout:
@@ -54,6 +56,18 @@ def _without_paper(images: Sequence[PaintedImage], page: Any, has_text: bool) ->
         for i, image in enumerate(kept)
         if not any(later.is_opaque and inside(image.box, later.box, 0.98) for later in kept[i + 1 :])
     ]
+
+
+def is_plate(page: Any) -> bool:
+    """Whether the largest picture on a page is a figure that fills it and no scan of paper: dark along its edges."""
+    images, _ = painted_on(page)
+    if not images:
+        return False
+    box = max((image.box for image in images), key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+    small = np.asarray(rendered(page, box, EDGE_DPI))
+    edges = np.concatenate([small[1:3].ravel(), small[-3:-1].ravel(), small[:, 1:3].ravel(), small[:, -3:-1].ravel()])
+    covers = (box[2] - box[0]) * (box[3] - box[1]) / (page.rect.width * page.rect.height)
+    return bool(covers < BACKGROUND and (edges < PAPER).mean() > 0.5)
 
 
 def load_picture(page: Any, picture: PictureBox) -> Image.Image:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ FACE = re.compile(r"(^[A-Z]{6}\+)|[-,_ ]?(bold|italic|oblique|regular|roman|medi
 TURNS = {(1, 0): 0, (0, -1): 90, (-1, 0): 180, (0, 1): 270}  # direction of writing → degrees counterclockwise
 NEAR = 0.6  # ems between words that are on one line in any case
 FAR = 2.5  # … and between words of a line that was stretched to fill its column
+SHELF = 8.0  # points
 SMALL = 0.8  # of the line's size: a raised piece that is smaller is a superscript
 
 
@@ -42,16 +43,27 @@ def page_turn(spans: Iterable[tuple[dict, tuple]]) -> int:
 
 
 def page_spans(page: Any) -> list[tuple[dict, tuple]]:
-    """(span, rounded direction of writing) of a pymupdf.Page, blank ones left out."""
+    """(span, rounded direction of writing) of a pymupdf.Page as it is shown, blank ones left out."""
     pymupdf = import_pymupdf()
     flags = pymupdf.TEXT_PRESERVE_LIGATURES | pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
-    return [
-        (span, tuple(round(value) if abs(value - round(value)) < 0.01 else value for value in line["dir"]))
+    spans = [
+        (span, line["dir"])
         for block in page.get_text("dict", flags=flags)["blocks"]
         for line in block.get("lines", ())
         for span in line["spans"]
         if span["text"].strip()
     ]
+    if page.rotation:  # text comes in the coordinates of the page before it is turned by /Rotate
+        spans = [_shown(span, direction, page.rotation_matrix) for span, direction in spans]
+    return [(span, tuple(round(v) if abs(v - round(v)) < 0.01 else v for v in d)) for span, d in spans]
+
+
+def _shown(span: dict, direction: tuple, matrix: Any) -> tuple[dict, tuple]:
+    pymupdf = import_pymupdf()
+    box, origin = pymupdf.Rect(span["bbox"]) * matrix, pymupdf.Point(span["origin"]) * matrix
+    a, b, c, d = matrix[:4]
+    x, y = direction
+    return span | {"bbox": tuple(box), "origin": tuple(origin)}, (a * x + c * y, b * x + d * y)
 
 
 def read_lines(spans: Iterable[tuple[dict, tuple]], turn: int, width: float, height: float) -> list[Line]:
@@ -114,11 +126,14 @@ class Row:
 def join_lines_of(pieces: Sequence[Piece]) -> list[Line]:
     """Pieces → lines: words that are near each other first, then stretched lines that a neighbour bridges."""
     rows: list[Row] = []
+    shelves: dict[int, list[Row]] = defaultdict(list)  # rows by height, as only a few can hold a piece
     for piece in sorted(pieces, key=lambda piece: piece.box[0]):
-        homes = (row for row in rows if row.holds(piece, -0.35, NEAR))
-        home = min(homes, key=lambda row: row.misfit(piece), default=None)
+        shelf = int(piece.baseline // SHELF)
+        near = (row for i in (shelf - 1, shelf, shelf + 1) for row in shelves[i] if row.holds(piece, -0.35, NEAR))
+        home = min(near, key=lambda row: row.misfit(piece), default=None)
         if home is None:
             rows.append(Row([piece]))
+            shelves[shelf].append(rows[-1])
         else:
             home.add([piece])
     return sorted((_line(row) for row in _bridged(rows)), key=lambda line: (line.box[1], line.box[0]))
