@@ -195,4 +195,4 @@ def _goes_on(tail: Block, block: Block, body: Style) -> bool:
     finished = bool(FINISHED.search(tail.text))
     if body[0] and style(tail.lines) != body:
         return True
-    return not finished and (tail.text.rstrip().endswith("-") or block.text.lstrip()[:1].islower())
+    return not finished and (tail.text.rstrip().endswith("-") or not block.text.lstrip()[:1].isupper())

@@ -17,7 +17,9 @@ FACE = re.compile(r"(^[A-Z]{6}\+)|[-,_ ]?(bold|italic|oblique|regular|roman|medi
 TURNS = {(1, 0): 0, (0, -1): 90, (-1, 0): 180, (0, 1): 270}  # direction of writing → degrees counterclockwise
 NEAR = 0.6  # ems between words that are on one line in any case
 FAR = 2.5  # … and between words of a line that was stretched to fill its column
+LETTER_BY_LETTER = 4.5  # letters in a span on the average: with fewer, the order within spans is not to be trusted
 SHELF = 8.0  # points
+TWICE = 0.1  # of the size: the same letters so near are one, printed twice
 SMALL = 0.8  # of the line's size: a raised piece that is smaller is a superscript
 
 
@@ -43,19 +45,33 @@ def page_turn(spans: Iterable[tuple[dict, tuple]]) -> int:
 
 
 def page_spans(page: Any) -> list[tuple[dict, tuple]]:
-    """(span, rounded direction of writing) of a pymupdf.Page as it is shown, blank ones left out."""
-    pymupdf = import_pymupdf()
-    flags = pymupdf.TEXT_PRESERVE_LIGATURES | pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
-    spans = [
-        (span, line["dir"])
-        for block in page.get_text("dict", flags=flags)["blocks"]
-        for line in block.get("lines", ())
-        for span in line["spans"]
-        if span["text"].strip()
-    ]
+    """(span, rounded direction of writing) of a pymupdf.Page as it is shown, blank ones left out.
+
+    Where a writer put letters one by one they come as spans of one letter, since MuPDF leaves them in his order.
+    """
+    spans = _spans(page, "dict")
+    if spans and sum(len(span["text"]) for span, _ in spans) < LETTER_BY_LETTER * len(spans):
+        spans = [
+            (span | {"text": char["c"], "bbox": char["bbox"], "origin": char["origin"]}, direction)
+            for span, direction in _spans(page, "rawdict")
+            for char in span["chars"]
+            if char["c"].strip()
+        ]
     if page.rotation:  # text comes in the coordinates of the page before it is turned by /Rotate
         spans = [_shown(span, direction, page.rotation_matrix) for span, direction in spans]
     return [(span, tuple(round(v) if abs(v - round(v)) < 0.01 else v for v in d)) for span, d in spans]
+
+
+def _spans(page: Any, kind: str) -> list[tuple[dict, tuple]]:
+    pymupdf = import_pymupdf()
+    flags = pymupdf.TEXT_PRESERVE_LIGATURES | pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
+    return [
+        (span, line["dir"])
+        for block in page.get_text(kind, flags=flags)["blocks"]
+        for line in block.get("lines", ())
+        for span in line["spans"]
+        if kind == "rawdict" or span["text"].strip()
+    ]
 
 
 def _shown(span: dict, direction: tuple, matrix: Any) -> tuple[dict, tuple]:
@@ -86,10 +102,15 @@ def _once(pieces: Sequence[Piece]) -> list[Piece]:
     """Without letters that were printed twice, a little apart, to look bold."""
     kept: dict[tuple, Piece] = {}
     for piece in pieces:
-        place = [round(value / (0.15 * piece.size)) for value in (piece.box[0], piece.baseline)]
-        near = [(piece.text, place[0] + dx, place[1] + dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
-        if not any(key in kept for key in near):
-            kept[piece.text, place[0], place[1]] = piece
+        apart = TWICE * piece.size
+        x, y = int(piece.box[0] // apart), int(piece.baseline // apart)
+        near = [kept.get((piece.text, x + dx, y + dy)) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
+        if not any(
+            abs(piece.box[0] - other.box[0]) < apart and abs(piece.baseline - other.baseline) < apart
+            for other in near
+            if other
+        ):
+            kept[piece.text, x, y] = piece
     return list(kept.values())
 
 
