@@ -8,7 +8,7 @@ from dataclasses import dataclass
 NUMBER = r"[A-Z]?[-.]?\d+(?:[.\u2010-\u2014-]\d+)*[a-z]?(?![A-Za-z]{2})"
 LETTERS = r"[A-Ha-h](?:\s*(?:,\s*(?:and\b|&)?|and\b|&|to\b|[\u2010-\u2014-])\s*[A-Ha-h](?![a-z]))*"
 OTHER_WORDS = ("plate", "image", "case", "photo", "photograph", "illustration", "exhibit", "radiograph", "mammogram")
-WORD = re.compile(rf"^\s*(Figure|Fig|{'|'.join(OTHER_WORDS)})s?\b\s*\.?\s*", re.IGNORECASE)
+WORD = re.compile(rf"^\s*(Figure|Fig|{'|'.join(OTHER_WORDS)})\b\s*\.?\s*", re.IGNORECASE)
 AFTER = re.compile(rf"({NUMBER})")
 PANELS = re.compile(rf"\s*[,(]?\s*({LETTERS})\s*\)?(?=\s*[.:;,)\u2013\u2014|]|\s+[A-Z(]|\s*$)")
 REST = re.compile(r"\s*(?:\.|:|;|,|\||\u2013|\u2014|--?(?=\s))*\s*")
@@ -16,7 +16,7 @@ CONTINUED = re.compile(r"\(?\s*(?:continued|cont(?:'?d)?\.?)\s*\)?\s*[.:;,\u2013
 MENTION = re.compile(
     r"(?:shows?|is|are|was|were|demonstrates?|illustrates?|depicts?|reveals?|displays?|presents?|gives?|"
     r"represents?|compares?|contains?|summari[sz]es|lists|has|have|had|can|may|should|will|would|through|to|in|"
-    r"on|for|from|by|also|below|above|which|that|as|it|we|the reader)\b"
+    r"on|for|from|by|and|also|below|above|which|that|as|it|we|the reader)\b"
 )
 SERIES = re.compile(r"\(([A-Ha-h])\)")
 

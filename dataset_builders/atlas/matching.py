@@ -19,7 +19,9 @@ from dataset_builders.atlas.layout import Box, PictureBox, inside, overlap, unio
 # Points between panels of one figure, (side by side, one above the other), from the tightest print to the
 # loosest: rows stand apart more often than columns, since letters may stand below the panels.
 PANEL_GAPS = ((2.0, 2.0), (10.5, 10.5), (10.5, 21.5), (10.5, 30.0), (21.5, 21.5), (30.0, 30.0))
-ALONE = 120.0  # a picture without caption, or a caption without picture
+ALONE = 120.0  # a picture without caption
+UNSEEN = 150.0  # a caption without picture, which is rarer
+NEAR = 40.0  # a caption further off is only far
 NO_PLACE = 400.0  # a caption neither below nor above nor beside its pictures
 BEHIND_TEXT = 80.0  # another paragraph between a caption and its pictures
 BEHIND_CAPTION = 12.0  # … or another caption: two may stand one below the other
@@ -87,7 +89,7 @@ class PageMatcher:
             if index == len(self.captions):
                 self.memory[bits, index] = ALONE * sum(not self.drawn[i] for i in members)
             else:
-                self.memory[bits, index] = self._captioned(members, index) if members else ALONE
+                self.memory[bits, index] = self._captioned(members, index) if members else UNSEEN
         return self.memory[bits, index]
 
     def _captioned(self, members: list[int], index: int) -> float:
@@ -102,7 +104,7 @@ class PageMatcher:
         side, distance = placement(figure, caption)
         if side is None:
             return NO_PLACE
-        cost = _damped(distance, 60)
+        cost = _damped(distance, NEAR)
         corridor = _corridor(figure, caption, side)
         cost += BEHIND_TEXT * sum(_crosses(text, corridor) for text in self.texts)
         cost += BEHIND_CAPTION * sum(_crosses(other.box, corridor) for other in self.captions if other.box != caption)

@@ -15,6 +15,7 @@ ASCENT, DESCENT = 0.72, 0.21  # of the size: where letters begin and end about t
 BOLD, ITALIC = 1 << 4, 1 << 1  # of a span's flags
 FACE = re.compile(r"(^[A-Z]{6}\+)|[-,_ ]?(bold|italic|oblique|regular|roman|medium|semibold|light|mt|ps|it|bd)\b", re.I)
 TURNS = {(1, 0): 0, (0, -1): 90, (-1, 0): 180, (0, 1): 270}  # direction of writing → degrees counterclockwise
+BARE_LABEL = re.compile(r"\s*(?:fig(?:ure|\s?\.)?|plate|image|case)\s*[A-Z]?\d\S*\s*$", re.IGNORECASE)
 NEAR = 0.6  # ems between words that are on one line in any case
 FAR = 2.5  # … and between words of a line that was stretched to fill its column
 LETTER_BY_LETTER = 4.5  # letters in a span on the average: with fewer, the order within spans is not to be trusted
@@ -99,19 +100,20 @@ def _piece(span: dict, turn: int, width: float, height: float) -> Piece:
 
 
 def _once(pieces: Sequence[Piece]) -> list[Piece]:
-    """Without letters that were printed twice, a little apart, to look bold."""
+    """Without letters that were printed twice, a little apart, to look bold; of both runs the longer one stays."""
     kept: dict[tuple, Piece] = {}
-    for piece in pieces:
-        apart = TWICE * piece.size
+    for piece in sorted(pieces, key=lambda piece: -len(piece.text)):
+        apart, begins = TWICE * piece.size, piece.text.lstrip()[:1]
         x, y = int(piece.box[0] // apart), int(piece.baseline // apart)
-        near = [kept.get((piece.text, x + dx, y + dy)) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
-        if not any(
-            abs(piece.box[0] - other.box[0]) < apart and abs(piece.baseline - other.baseline) < apart
-            for other in near
-            if other
-        ):
-            kept[piece.text, x, y] = piece
+        near = [kept.get((begins, x + dx, y + dy)) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
+        if not any(other and _is_copy(piece, other, apart) for other in near):
+            kept[begins, x, y] = piece
     return list(kept.values())
+
+
+def _is_copy(piece: Piece, other: Piece, apart: float) -> bool:
+    near = abs(piece.box[0] - other.box[0]) < apart and abs(piece.baseline - other.baseline) < apart
+    return near and other.text.startswith(piece.text.rstrip())
 
 
 class Row:
@@ -161,14 +163,17 @@ def join_lines_of(pieces: Sequence[Piece]) -> list[Line]:
 
 
 def _bridged(rows: Sequence[Row]) -> list[Row]:
-    """Join what lies on one baseline where lines above and below run across the gap: it is no gutter."""
+    """Join what lies on one baseline where lines above and below run across the gap, or a label stands before it."""
     boxes = [row.box for row in rows]
     joined: list[Row] = []
     for row in sorted(rows, key=lambda row: row.box[0]):
         first = row.pieces[0]
         for other in joined:
             gap = first.box[0] - other.right
-            if other.holds(first, 0, FAR) and _bridges(other.right, first, boxes) >= (1 if gap <= first.size else 2):
+            if not other.holds(first, 0, FAR):
+                continue
+            needed = 1 if gap <= first.size else 2
+            if BARE_LABEL.match(_text(other)) or _bridges(other.right, first, boxes) >= needed:
                 other.add(row.pieces)
                 break
         else:
@@ -187,11 +192,6 @@ def _bridges(left: float, piece: Piece, boxes: Sequence[Box]) -> int:
 
 def _line(whole: Row) -> Line:
     row, main = whole.pieces, whole.main
-    text, last = "", None
-    for piece in row:
-        blank = last is not None and _is_blank(last, piece) and not (text.endswith(" ") or piece.text.startswith(" "))
-        text += (" " if blank else "") + piece.text
-        last = piece
     sizes: Counter[float] = Counter()
     fonts: Counter[str] = Counter()
     for piece in row:
@@ -201,7 +201,16 @@ def _line(whole: Row) -> Line:
     upright = [piece.box for piece in row if not _raised(piece, main)] or [main.box]
     x0, x1 = min(piece.box[0] for piece in row), max(piece.box[2] for piece in row)
     box = (x0, min(b[1] for b in upright), x1, max(b[3] for b in upright))
-    return Line(box, text, size, row[0].bold, fonts.most_common(1)[0][0], _raised(row[0], main))
+    return Line(box, _text(whole), size, row[0].bold, fonts.most_common(1)[0][0], _raised(row[0], main))
+
+
+def _text(row: Row) -> str:
+    text, last = "", None
+    for piece in row.pieces:
+        blank = last is not None and _is_blank(last, piece) and not (text.endswith(" ") or piece.text.startswith(" "))
+        text += (" " if blank else "") + piece.text
+        last = piece
+    return text
 
 
 def _raised(piece: Piece, main: Piece) -> bool:

@@ -82,13 +82,15 @@ def _length(box: Box, below: bool) -> float:
 def continues_over(first: np.ndarray, second: np.ndarray, below: bool) -> bool | None:
     """Whether `second` (h, w) uint8 goes on below, or right of, what `first` shows; None: both edges are flat.
 
-    The step over the seam must be about as small as those beside it.
+    The seam must bend no more than what is beside it (second differences of grey levels across it).
     """
     rows = (first, second) if below else (first.T, second.T)
     before, after = (part.astype(np.float32) for part in rows)
-    if before.shape[1] != after.shape[1] or min(len(before), len(after)) < 2:
+    if before.shape[1] != after.shape[1] or min(len(before), len(after)) < 3:
         return False
     if max(before[-1].std(), after[0].std()) < FLAT:
         return None if abs(before[-1].mean() - after[0].mean()) < FLAT else False
-    inner = (np.abs(before[-1] - before[-2]).mean() + np.abs(after[1] - after[0]).mean()) / 2
-    return bool(np.abs(after[0] - before[-1]).mean() < 2 * inner + 2)
+    slopes = (before[-1] - before[-2] + after[1] - after[0]) / 2
+    seam = np.abs(after[0] - before[-1] - slopes).mean()
+    beside = np.abs(before[-1] - 2 * before[-2] + before[-3]) + np.abs(after[0] - 2 * after[1] + after[2])
+    return bool(seam < 0.8 * beside.mean() + 2)
