@@ -146,7 +146,14 @@ def test_labels_are_read_as_printed(text, number, printed, rest):
 
 @pytest.mark.parametrize(
     "text",
-    ["Figure 3.2 shows a mass", "Figures 3 and 4", "Figure 3.2, however", "Fig. 2 and the next", "Case reports", "Imaging 3"],
+    [
+        "Figure 3.2 shows a mass",
+        "Figures 3 and 4",
+        "Figure 3.2, however",
+        "Fig. 2 and the next",
+        "Case reports",
+        "Imaging 3",
+    ],
 )
 def test_running_text_has_no_label(text):
     assert read_label(text) is None
@@ -345,7 +352,9 @@ def test_mentions_that_begin_a_paragraph_or_a_line_are_no_captions():
     page = document.new_page()
     place(page, (60, 100, 210, 300), 0)
     y = caption(page, 60, 303, 300, "Figure 1.")
-    y = write(page, 60, y + 8, ["Figure 1 demonstrates a mass. Others are shown in", "Figure 2. They are rare."], 11)
+    y = write(
+        page, 60, y + 8, ["Figure 1 demonstrates a mass. Others are shown in", "Figure 2. They are rare."], 11
+    )
     write(page, 60, y + 8, broken(f"Figure 1. {BODY}", 400, 11), 11)
     check(document, f1=(CAPTION, [0]))
 
@@ -396,7 +405,14 @@ def test_superscripts_small_capitals_and_bold_by_printing_twice():
     page = document.new_page()
     place(page, (60, 100, 210, 300), 0)
     x = 60
-    runs = [("F", 10, 0), ("IGURE 1. ", 8, 0), ("Bold words. ", 10, 0), ("Of 3 cm", 10, 0), ("2", 6, 3.5), (" and more.", 10, 0)]
+    runs = [
+        ("F", 10, 0),
+        ("IGURE 1. ", 8, 0),
+        ("Bold words. ", 10, 0),
+        ("Of 3 cm", 10, 0),
+        ("2", 6, 3.5),
+        (" and more.", 10, 0),
+    ]
     for text, size, rise in runs:
         for shift in (0, 0.25) if "Bold" in text else (0,):
             page.insert_text((x + shift, 315 - rise), text, fontname="tiro", fontsize=size)
@@ -408,7 +424,11 @@ def test_ligatures_soft_hyphens_and_cut_words():
     document = pymupdf.open()
     page = document.new_page()
     place(page, (60, 100, 210, 300), 0)
-    lines = ["A de\ufb01ned, di\ufb00use and non-spec-", "i\ufb01c \ufb01nding; \ufb01bro\u00ad", "adenoma of non-speci\ufb01c kind."]
+    lines = [
+        "A de\ufb01ned, di\ufb00use and non-spec-",
+        "i\ufb01c \ufb01nding; \ufb01bro\u00ad",
+        "adenoma of non-speci\ufb01c kind.",
+    ]
     write(page, 60, 303, lines, 9, "Figure 1.")
     text = "A defined, diffuse and non-specific finding; fibroadenoma of non-specific kind."
     check(document, f1=(text, [0]))
@@ -417,7 +437,10 @@ def test_ligatures_soft_hyphens_and_cut_words():
 @pytest.mark.parametrize(
     "text, meant",
     [
-        ("de\ufffdned in\ufffdammation, di\ufffderent and su\ufffdcient", "defined inflammation, different and sufficient"),
+        (
+            "de\ufffdned in\ufffdammation, di\ufffderent and su\ufffdcient",
+            "defined inflammation, different and sufficient",
+        ),
         ("a speci\x0cc re\x1dection", "a specific reflection"),
         ("the rare ga\ufffde", "the rare gaffe"),
     ],
@@ -506,7 +529,9 @@ def test_encodings_of_pictures(kind):
     figure_page(document, draw)
     images, _, _ = read(document)
     (picture,) = images["1"][1]
-    coarse = [np.asarray(Image.fromarray(p).resize((12, 16), Image.Resampling.BOX), float) for p in (picture, array)]
+    coarse = [
+        np.asarray(Image.fromarray(p).resize((12, 16), Image.Resampling.BOX), float) for p in (picture, array)
+    ]
     assert np.corrcoef(coarse[0].ravel(), coarse[1].ravel())[0, 1] > 0.99
     assert kind == "cmyk" or np.abs(coarse[0] - coarse[1]).mean() < 8  # black ink is not quite black
     if kind in ("16-bit", "inverted"):
@@ -519,7 +544,12 @@ def test_inline_images_clipped_and_turned_ones():
     def inline(page, box):
         data = array.tobytes().hex().encode()
         y = page.rect.height - box.y1
-        code = b"q %f 0 0 %f %f %f cm BI /W 45 /H 60 /CS /G /BPC 8 /F /AHx ID " % (box.width, box.height, box.x0, y)
+        code = b"q %f 0 0 %f %f %f cm BI /W 45 /H 60 /CS /G /BPC 8 /F /AHx ID " % (
+            box.width,
+            box.height,
+            box.x0,
+            y,
+        )
         xref = page.parent.get_new_xref()
         page.parent.update_object(xref, "<<>>")
         page.parent.update_stream(xref, code + data + b"> EI Q")
@@ -563,7 +593,10 @@ def test_a_drawing_is_found_as_one_and_takes_no_picture():
     place(page, (60, 300, 210, 500), 2)
     caption(page, 60, 503, 300, "Figure 2.")
     images, figures, _ = read(document)
-    assert [(figure.number, [p.drawing for p in figure.pictures]) for figure in figures] == [("1", [True]), ("2", [False])]
+    assert [(figure.number, [p.drawing for p in figure.pictures]) for figure in figures] == [
+        ("1", [True]),
+        ("2", [False]),
+    ]
     assert same(images["2"][1][0], 2)
     assert images["1"][1][0].min() < 100
 

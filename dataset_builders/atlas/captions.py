@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 
 from dataset_builders.atlas.cleaning import Vocabulary, join_lines
 from dataset_builders.atlas.labels import Label, panel_count, read_label
-from dataset_builders.atlas.layout import Block, Box, Line, PageLayout, PictureBox, group_lines, overlap, union
+from dataset_builders.atlas.layout import (
+    Block,
+    Box,
+    Line,
+    PageLayout,
+    PictureBox,
+    group_lines,
+    overlap,
+    union,
+)
 
 Style = tuple[str, float]  # face, size in half points
 
@@ -74,7 +83,9 @@ def find_captions(
     breaks = _Breaks(pages, texts, pictures, found, body)
     for caption in sorted(found, key=lambda caption: bool(FINISHED.search(caption.block.text))):
         breaks.extend(caption)  # those that are visibly cut come first
-    return {page.number: [caption for caption in found if caption.page == page.number] for page in pages}, texts
+    return {
+        page.number: [caption for caption in found if caption.page == page.number] for page in pages
+    }, texts
 
 
 def style(lines: Sequence[Line]) -> Style:
@@ -156,14 +167,20 @@ class _Breaks:
 
     def _top(self, page: int, left: float, size: float) -> Block | None:
         """The text at the top of the first column right of `left`; None where something else stands there."""
-        boxes = [(block.box, block) for block in self.texts[page]] + [(box, None) for box in self.others[page]]
+        boxes = [(block.box, block) for block in self.texts[page]] + [
+            (box, None) for box in self.others[page]
+        ]
         boxes = [(box, block) for box, block in boxes if box[0] >= left]
         if not boxes:
             return None
         edge = min(box[0] for box, _ in boxes)
         column = [(box, block) for box, block in boxes if box[0] < edge + 3 * size]
         box, block = min(column, key=lambda pair: pair[0][1])
-        above = [other for other, _ in boxes if other[3] <= box[1] + 2 and overlap(other[0], other[2], box[0], box[2]) > 5]
+        above = [
+            other
+            for other, _ in boxes
+            if other[3] <= box[1] + 2 and overlap(other[0], other[2], box[0], box[2]) > 5
+        ]
         return None if above else block
 
 

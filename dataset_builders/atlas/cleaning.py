@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 LIGATURES = {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\ufb05": "st"}
 TEX = ("ff", "fi", "fl", "ffi", "ffl")  # from 0x0B in TeX's old encoding, from 0x1B in its newer one
 CODES = {chr(start + i): letters for start in (0x0B, 0x1B) for i, letters in enumerate(TEX)}
-UNKNOWN = re.compile(r"\w+\ufffd\w*|\ufffd\w+")  # a letter of a font that does not say which: mostly a ligature
+UNKNOWN = re.compile(
+    r"\w+\ufffd\w*|\ufffd\w+"
+)  # a letter of a font that does not say which: mostly a ligature
 STEMS = {
     "ff": "differ different diffuse effect affect offer stiff staff off effus",
     "ffi": "suffici difficult efficien office coeffici affin",

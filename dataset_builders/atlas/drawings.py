@@ -15,9 +15,13 @@ PAPER = 0.7  # of the page: a larger fill is its background
 MOST_TEXT = 0.15  # of a drawing's area; a table or a box with text has more
 
 
-def find_drawings(paths: Sequence[Box], width: float, height: float, taken: Sequence[Box], lines: Sequence[Line]) -> list[Box]:
+def find_drawings(
+    paths: Sequence[Box], width: float, height: float, taken: Sequence[Box], lines: Sequence[Line]
+) -> list[Box]:
     """Boxes of the drawings on a page (width, height), outside of the boxes in `taken`."""
-    paths = [box for box in paths if not _is_paper(box, width, height) and not any(_over(box, t) for t in taken)]
+    paths = [
+        box for box in paths if not _is_paper(box, width, height) and not any(_over(box, t) for t in taken)
+    ]
     if len(paths) < FEWEST:
         return []
     cells = np.zeros((int(height / CELL) + 3, int(width / CELL) + 3), bool)
@@ -37,15 +41,22 @@ def _is_paper(box: Box, width: float, height: float) -> bool:
 
 def _over(path: Box, picture: Box) -> bool:
     """An arrow in a picture, or a frame around it."""
-    return inside(path, picture, 0.5) or inside(picture, path) or (
-        overlap(path[0], path[2], picture[0], picture[2]) >= 0
-        and overlap(path[1], path[3], picture[1], picture[3]) >= 0
+    return (
+        inside(path, picture, 0.5)
+        or inside(picture, path)
+        or (
+            overlap(path[0], path[2], picture[0], picture[2]) >= 0
+            and overlap(path[1], path[3], picture[1], picture[3]) >= 0
+        )
     )
 
 
 def _drawing(paths: Sequence[Box], lines: Sequence[Line]) -> Box | None:
     x0, y0, x1, y1 = (
-        min(box[0] for box in paths), min(box[1] for box in paths), max(box[2] for box in paths), max(box[3] for box in paths)
+        min(box[0] for box in paths),
+        min(box[1] for box in paths),
+        max(box[2] for box in paths),
+        max(box[3] for box in paths),
     )
     if len(paths) < FEWEST or min(x1 - x0, y1 - y0) < SMALLEST_PICTURE:
         return None

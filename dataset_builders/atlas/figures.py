@@ -21,7 +21,16 @@ from dataset_builders.atlas.layout import (
     overlap,
     union,
 )
-from dataset_builders.atlas.matching import NEUTRAL, PANEL_GAPS, SIDES, Habit, PageMatcher, Wanted, groups_within, side_of
+from dataset_builders.atlas.matching import (
+    NEUTRAL,
+    PANEL_GAPS,
+    SIDES,
+    Habit,
+    PageMatcher,
+    Wanted,
+    groups_within,
+    side_of,
+)
 
 SAME_PATIENT = re.compile(rf"same (?:patient|case|woman) as in (?:Figure|Fig\.?)\s*({NUMBER})", re.IGNORECASE)
 TAG = 12  # letters: a single line that is shorter names a view or a panel and separates nothing
@@ -113,7 +122,9 @@ class _Document:
         return [
             (number, match)
             for number in self.pages
-            for match in match_page(self.of_words(number), self.pictures[number], self.texts[number], self.habit)
+            for match in match_page(
+                self.of_words(number), self.pictures[number], self.texts[number], self.habit
+            )
         ]
 
     def _other_words(self) -> set[str]:
@@ -146,7 +157,8 @@ class _Document:
         matches = self.matches()
         matches += self._over_pages(matches)
         found = [
-            _found(match, self.pages[number], self.pages[match[0].page], self.vocabulary) for number, match in matches
+            _found(match, self.pages[number], self.pages[match[0].page], self.vocabulary)
+            for number, match in matches
         ]
         labels = {self._place(match[0]): match[0].label for _, match in matches}
         return _continued(_in_order(found), labels)
@@ -162,14 +174,21 @@ class _Document:
         taken = {id(picture) for _, (_, pictures) in matches for picture in pictures}
         told = {id(caption) for _, (caption, _) in matches}
         captions = {n: [c for c in self.of_words(n) if id(c) not in told] for n in self.pages}
-        pictures = {n: [p for p in some if id(p) not in taken and not p.drawing] for n, some in self.pictures.items()}
+        pictures = {
+            n: [p for p in some if id(p) not in taken and not p.drawing] for n, some in self.pictures.items()
+        }
         ways = [self._one_way(captions, pictures, step) for step in (-1, 1)]
         first = max(ways, key=lambda way: sum(len(match[1]) for _, match in way))
         told = {id(match[0]) for _, match in first}
         used = {number for number, _ in first}
         captions = {n: [c for c in some if id(c) not in told] for n, some in captions.items()}
         pictures = {n: some if n not in used else [] for n, some in pictures.items()}
-        return first + [match for step in (-1, 1) if ways[(step + 1) // 2] is not first for match in self._one_way(captions, pictures, step)]
+        return first + [
+            match
+            for step in (-1, 1)
+            if ways[(step + 1) // 2] is not first
+            for match in self._one_way(captions, pictures, step)
+        ]
 
     def _one_way(
         self, captions: Mapping[int, list[Caption]], pictures: Mapping[int, list[PictureBox]], step: int
@@ -181,7 +200,9 @@ class _Document:
                 continue
             groups = _groups(plates, len(some))
             if len(groups) == len(some):
-                found += [(number + step, (caption, group)) for caption, group in zip(some, groups, strict=True)]
+                found += [
+                    (number + step, (caption, group)) for caption, group in zip(some, groups, strict=True)
+                ]
         return found
 
 
@@ -195,7 +216,9 @@ def match_page(
     wanted = [Wanted(_measure(caption, captions), caption.panels) for caption in captions]
     best = PageMatcher(pictures, wanted, barriers, habit).best()
     return [
-        (caption, reading_order([pictures[i] for i in own])) for caption, own in zip(captions, best, strict=True) if own
+        (caption, reading_order([pictures[i] for i in own]))
+        for caption, own in zip(captions, best, strict=True)
+        if own
     ]
 
 
@@ -210,7 +233,9 @@ def _measure(caption: Caption, captions: Sequence[Caption]) -> Box:
     return x0, y0, max(box[2] for box in stack), y1
 
 
-def group_pictures(pictures: Sequence[PictureBox], texts: Sequence[Box], wanted: int) -> list[list[PictureBox]]:
+def group_pictures(
+    pictures: Sequence[PictureBox], texts: Sequence[Box], wanted: int
+) -> list[list[PictureBox]]:
     """Pictures → figures: neighbours with nothing between them, at the distance that gives as many as captions."""
     boxes = [picture.box for picture in pictures]
     candidates = [groups_within(boxes, texts, gap) for gap in PANEL_GAPS]
@@ -257,7 +282,9 @@ def _continued(figures: Sequence[FigureFound], labels: Mapping) -> list[FigureFo
             whole.setdefault(figure.number, [figure.caption])
     again = {number for number, texts in whole.items() if len(texts) > 1}
     return [
-        replace(figure, caption=" ".join(filter(None, whole[figure.number]))) if figure.number in again else figure
+        replace(figure, caption=" ".join(filter(None, whole[figure.number])))
+        if figure.number in again
+        else figure
         for figure in figures
     ]
 

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 NUMBER = r"[A-Z]?[-.]?\d+(?:[.\u2010-\u2014-]\d+)*[a-z]?(?![A-Za-z]{2})"
 LETTERS = r"[A-Ha-h](?:\s*(?:,\s*(?:and\b|&)?|and\b|&|to\b|[\u2010-\u2014-])\s*[A-Ha-h](?![a-z]))*"
-OTHER_WORDS = ("plate", "image", "case", "photo", "photograph", "illustration", "exhibit", "radiograph", "mammogram")
+OTHER_WORDS = (
+    "plate",
+    "image",
+    "case",
+    "photo",
+    "photograph",
+    "illustration",
+    "exhibit",
+    "radiograph",
+    "mammogram",
+)
 WORD = re.compile(rf"^\s*(Figure|Fig|{'|'.join(OTHER_WORDS)})\b\s*\.?\s*", re.IGNORECASE)
 AFTER = re.compile(rf"({NUMBER})")
 PANELS = re.compile(rf"\s*[,(]?\s*({LETTERS})\s*\)?(?=\s*[.:;,)\u2013\u2014|]|\s+[A-Z(]|\s*$)")

@@ -78,7 +78,8 @@ class PageLayout:
     def from_dict(cls, data: dict) -> PageLayout:
         lines = tuple(Line(**{**line, "box": tuple(line["box"])}) for line in data["lines"])
         pictures = tuple(
-            PictureBox(**{**p, "box": tuple(p["box"]), "objects": tuple(p["objects"])}) for p in data["pictures"]
+            PictureBox(**{**p, "box": tuple(p["box"]), "objects": tuple(p["objects"])})
+            for p in data["pictures"]
         )
         return cls(**{**data, "lines": lines, "pictures": pictures})
 
@@ -190,7 +191,9 @@ def _begins_caption(block: Block, line: Line) -> bool:
         return True
     ended = last.text.rstrip().endswith((".", "?", "!", ".)"))
     short = last.box[2] < block.box[2] - 2 * line.size
-    return bool(line.font) and ended and (short or line.bold or bool(BEGINS_FIGURE.match(block.lines[0].text)))
+    return (
+        bool(line.font) and ended and (short or line.bold or bool(BEGINS_FIGURE.match(block.lines[0].text)))
+    )
 
 
 # ---- what is no content
@@ -199,7 +202,11 @@ def _begins_caption(block: Block, line: Line) -> bool:
 def content_lines(pages: Sequence[PageLayout]) -> dict[int, list[Line]]:
     """Page number → its lines without letters in or below pictures, running heads and page numbers."""
     heads = _repeated_heads(pages)
-    return {page.number: [line for line in page.lines if _is_content(line, page, heads)] for page in pages}
+    type_area = _type_area(pages, heads)
+    return {
+        page.number: [line for line in page.lines if _is_content(line, page, heads, type_area)]
+        for page in pages
+    }
 
 
 def content_pictures(pages: Sequence[PageLayout]) -> dict[int, list[PictureBox]]:
@@ -215,14 +222,28 @@ def is_large(box: Box) -> bool:
     return min(box[2] - box[0], box[3] - box[1]) >= SMALLEST_PICTURE
 
 
-def _is_content(line: Line, page: PageLayout, heads: set[str]) -> bool:
+def _is_content(line: Line, page: PageLayout, heads: set[str], type_area: tuple[float, float]) -> bool:
     if not line.text.strip() or (PANEL_LETTER.match(line.text.strip()) and not _ends_paragraph(line, page)):
         return False
     if any(inside(line.box, picture.box) for picture in page.pictures if is_large(picture.box)):
         return False
     if not _in_margin(line, page):
         return True
-    return not (_head_key(line) in heads or _alone_in_margin(line, page)) or bool(BEGINS_CAPTION.match(line.text))
+    if BEGINS_CAPTION.match(line.text):
+        return True
+    within = type_area[0] - 1 <= line.box[1] and line.box[3] <= type_area[1] + 1 and bool(_head_key(line))
+    return _head_key(line) not in heads and (within or not _alone_in_margin(line, page))
+
+
+def _type_area(pages: Sequence[PageLayout], heads: set[str]) -> tuple[float, float]:
+    """Between which heights the document's text stands: heads and page numbers are above and below it."""
+    boxes = [
+        line.box
+        for page in pages
+        for line in page.lines
+        if not _in_margin(line, page) or (_head_key(line) not in heads and not _alone_in_margin(line, page))
+    ]
+    return min((box[1] for box in boxes), default=0.0), max((box[3] for box in boxes), default=0.0)
 
 
 def _ends_paragraph(line: Line, page: PageLayout) -> bool:

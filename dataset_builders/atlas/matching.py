@@ -58,7 +58,9 @@ class PageMatcher:
         self.captions, self.texts, self.habit = captions, texts, habit
         self.memory: dict[tuple[int, int], float] = {}
         self.stacked = [
-            (i, j) for i, j in combinations(range(len(captions)), 2) if _one_below(captions[i].box, captions[j].box)
+            (i, j)
+            for i, j in combinations(range(len(captions)), 2)
+            if _one_below(captions[i].box, captions[j].box)
         ]
         self.partitions = [groups_within(self.pictures, texts, gap) for gap in PANEL_GAPS]
         groups = [[i] for i in range(len(pictures))] + [group for some in self.partitions for group in some]
@@ -72,7 +74,11 @@ class PageMatcher:
     def cost(self, arrangement: Arrangement) -> float:
         total = sum(self.figure_cost(bits, index) for index, bits in enumerate(arrangement))
         for i, j in self.stacked:
-            if arrangement[i] and arrangement[j] and _reads_after(self._figure(arrangement[i]), self._figure(arrangement[j])):
+            if (
+                arrangement[i]
+                and arrangement[j]
+                and _reads_after(self._figure(arrangement[i]), self._figure(arrangement[j]))
+            ):
                 total += DISORDER
         return total
 
@@ -95,7 +101,11 @@ class PageMatcher:
     def _captioned(self, members: list[int], index: int) -> float:
         boxes, caption = [self.pictures[i] for i in members], self.captions[index]
         figure = union(boxes)
-        total = self._place_cost(figure, caption.box) + self._spread(boxes) + self._strangers(members, figure, index)
+        total = (
+            self._place_cost(figure, caption.box)
+            + self._spread(boxes)
+            + self._strangers(members, figure, index)
+        )
         if caption.panels:
             total += MISCOUNT * abs(len(members) - caption.panels)
         return total
@@ -107,7 +117,9 @@ class PageMatcher:
         cost = _damped(distance, NEAR)
         corridor = _corridor(figure, caption, side)
         cost += BEHIND_TEXT * sum(_crosses(text, corridor) for text in self.texts)
-        cost += BEHIND_CAPTION * sum(_crosses(other.box, corridor) for other in self.captions if other.box != caption)
+        cost += BEHIND_CAPTION * sum(
+            _crosses(other.box, corridor) for other in self.captions if other.box != caption
+        )
         cost += AMONG * sum(_crosses(box, corridor) for box in self.pictures if not inside(box, figure, 0.5))
         return cost + HABIT * (1 - self.habit[side])
 
@@ -229,7 +241,9 @@ def groups_within(pictures: Sequence[Box], texts: Sequence[Box], gap: tuple[floa
     groups: list[list[int]] = []
     for i, picture in enumerate(pictures):
         near = [group for group in groups if any(_adjoin(picture, pictures[j], texts, gap) for j in group)]
-        groups = [group for group in groups if group not in near] + [[i, *(j for group in near for j in group)]]
+        groups = [group for group in groups if group not in near] + [
+            [i, *(j for group in near for j in group)]
+        ]
     return groups
 
 
@@ -246,4 +260,3 @@ def _adjoin(a: Box, b: Box, texts: Sequence[Box], gap: tuple[float, float]) -> b
 
 def side_of(figure: Sequence[PictureBox], caption: Box) -> str | None:
     return placement(union(picture.box for picture in figure), caption)[0]
-

@@ -35,10 +35,14 @@ class PaintedImage:
         mupdf = import_pymupdf().mupdf
         buffer = mupdf.fz_compressed_image_buffer(self.image)
         if buffer.m_internal:
-            data = mupdf.fz_buffer_extract_copy(mupdf.FzBuffer(mupdf.ll_fz_keep_buffer(buffer.m_internal.buffer)))
+            data = mupdf.fz_buffer_extract_copy(
+                mupdf.FzBuffer(mupdf.ll_fz_keep_buffer(buffer.m_internal.buffer))
+            )
         else:
             data = self.grey().tobytes()
-        return hashlib.md5(data, usedforsecurity=False).hexdigest()[:16] + f"-{self.image.w()}x{self.image.h()}"
+        return (
+            hashlib.md5(data, usedforsecurity=False).hexdigest()[:16] + f"-{self.image.w()}x{self.image.h()}"
+        )
 
     @property
     def is_opaque(self) -> bool:
@@ -113,7 +117,14 @@ def _device_class() -> type:
             self.images: list[PaintedImage] = []
             self.paths: list[Box] = []
             self.clips, self.masks = [page], 0
-            for name in ("fill_image", "fill_image_mask", "fill_path", "stroke_path", "clip_path", "pop_clip"):
+            for name in (
+                "fill_image",
+                "fill_image_mask",
+                "fill_path",
+                "stroke_path",
+                "clip_path",
+                "pop_clip",
+            ):
                 getattr(self, f"use_virtual_{name}")()
             for name in ("begin_mask", *CLIPS):
                 getattr(self, f"use_virtual_{name}")()

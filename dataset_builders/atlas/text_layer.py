@@ -32,7 +32,9 @@ def read_page(page: Any, number: int) -> PageLayout:
     size = page.rect.width, page.rect.height
     images, paths = painted_on(page)
     pictures = [
-        PictureBox(turned(hull(pieces), turn, *size), tuple(dict.fromkeys(piece.key for piece in pieces)), turn)
+        PictureBox(
+            turned(hull(pieces), turn, *size), tuple(dict.fromkeys(piece.key for piece in pieces)), turn
+        )
         for pieces in stitch(_without_paper(images, page, bool(spans)))
     ]
     lines = read_lines(spans, turn, *size)
@@ -49,7 +51,9 @@ def _without_paper(images: Sequence[PaintedImage], page: Any, has_text: bool) ->
     kept = [
         image
         for image in images
-        if not (has_text and (image.box[2] - image.box[0]) * (image.box[3] - image.box[1]) >= BACKGROUND * area)
+        if not (
+            has_text and (image.box[2] - image.box[0]) * (image.box[3] - image.box[1]) >= BACKGROUND * area
+        )
     ]
     return [
         image
@@ -65,7 +69,9 @@ def is_plate(page: Any) -> bool:
         return False
     box = max((image.box for image in images), key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
     small = np.asarray(rendered(page, box, EDGE_DPI))
-    edges = np.concatenate([small[1:3].ravel(), small[-3:-1].ravel(), small[:, 1:3].ravel(), small[:, -3:-1].ravel()])
+    edges = np.concatenate(
+        [small[1:3].ravel(), small[-3:-1].ravel(), small[:, 1:3].ravel(), small[:, -3:-1].ravel()]
+    )
     covers = (box[2] - box[0]) * (box[3] - box[1]) / (page.rect.width * page.rect.height)
     return bool(covers < BACKGROUND and (edges < PAPER).mean() > 0.5)
 

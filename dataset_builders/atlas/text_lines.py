@@ -13,12 +13,16 @@ from dataset_builders.atlas.pdf import import_pymupdf
 
 ASCENT, DESCENT = 0.72, 0.21  # of the size: where letters begin and end about the baseline
 BOLD, ITALIC = 1 << 4, 1 << 1  # of a span's flags
-FACE = re.compile(r"(^[A-Z]{6}\+)|[-,_ ]?(bold|italic|oblique|regular|roman|medium|semibold|light|mt|ps|it|bd)\b", re.I)
+FACE = re.compile(
+    r"(^[A-Z]{6}\+)|[-,_ ]?(bold|italic|oblique|regular|roman|medium|semibold|light|mt|ps|it|bd)\b", re.I
+)
 TURNS = {(1, 0): 0, (0, -1): 90, (-1, 0): 180, (0, 1): 270}  # direction of writing → degrees counterclockwise
 BARE_LABEL = re.compile(r"\s*(?:fig(?:ure|\s?\.)?|plate|image|case)\s*[A-Z]?\d\S*\s*$", re.IGNORECASE)
 NEAR = 0.6  # ems between words that are on one line in any case
 FAR = 2.5  # … and between words of a line that was stretched to fill its column
-LETTER_BY_LETTER = 4.5  # letters in a span on the average: with fewer, the order within spans is not to be trusted
+LETTER_BY_LETTER = (
+    4.5  # letters in a span on the average: with fewer, the order within spans is not to be trusted
+)
 SHELF = 8.0  # points
 TWICE = 0.1  # of the size: the same letters so near are one, printed twice
 SMALL = 0.8  # of the line's size: a raised piece that is smaller is a superscript
@@ -152,7 +156,9 @@ def join_lines_of(pieces: Sequence[Piece]) -> list[Line]:
     shelves: dict[int, list[Row]] = defaultdict(list)  # rows by height, as only a few can hold a piece
     for piece in sorted(pieces, key=lambda piece: piece.box[0]):
         shelf = int(piece.baseline // SHELF)
-        near = (row for i in (shelf - 1, shelf, shelf + 1) for row in shelves[i] if row.holds(piece, -0.35, NEAR))
+        near = (
+            row for i in (shelf - 1, shelf, shelf + 1) for row in shelves[i] if row.holds(piece, -0.35, NEAR)
+        )
         home = min(near, key=lambda row: row.misfit(piece), default=None)
         if home is None:
             rows.append(Row([piece]))
@@ -207,7 +213,11 @@ def _line(whole: Row) -> Line:
 def _text(row: Row) -> str:
     text, last = "", None
     for piece in row.pieces:
-        blank = last is not None and _is_blank(last, piece) and not (text.endswith(" ") or piece.text.startswith(" "))
+        blank = (
+            last is not None
+            and _is_blank(last, piece)
+            and not (text.endswith(" ") or piece.text.startswith(" "))
+        )
         text += (" " if blank else "") + piece.text
         last = piece
     return text
