@@ -111,6 +111,7 @@ class _Document:
         self.vocabulary = Vocabulary(line.text for page in pages for line in lines[page.number])
         self.captions, self.texts = find_captions(pages, lines, self.pictures)
         self.words, self.habit = {"figure"}, NEUTRAL
+        self.known: dict[tuple, list[tuple[int, Match]]] = {}
         self.words |= self._other_words()
         self.habit = self._habit()
 
@@ -119,13 +120,16 @@ class _Document:
 
     def matches(self) -> list[tuple[int, Match]]:
         """(page of the pictures, match) of what stands on one page."""
-        return [
-            (number, match)
-            for number in self.pages
-            for match in match_page(
-                self.of_words(number), self.pictures[number], self.texts[number], self.habit
-            )
-        ]
+        key = frozenset(self.words), tuple(self.habit.items())
+        if key not in self.known:
+            self.known[key] = [
+                (number, match)
+                for number in self.pages
+                for match in match_page(
+                    self.of_words(number), self.pictures[number], self.texts[number], self.habit
+                )
+            ]
+        return self.known[key]
 
     def _other_words(self) -> set[str]:
         """Words beside "Figure" that behave like captions: most of their labels stand at pictures without one."""
@@ -155,7 +159,7 @@ class _Document:
 
     def figures(self) -> list[FigureFound]:
         matches = self.matches()
-        matches += self._over_pages(matches)
+        matches = matches + self._over_pages(matches)
         found = [
             _found(match, self.pages[number], self.pages[match[0].page], self.vocabulary)
             for number, match in matches
@@ -227,8 +231,8 @@ def _measure(caption: Caption, captions: Sequence[Caption]) -> Box:
     x0, y0, x1, y1 = caption.box
     stack = [caption.box]
     for other in captions:
-        near = -1 < overlap(-other.box[3], -other.box[1], -y1, -y0) + PARAGRAPH_GAP * caption.block.size
-        if abs(other.box[0] - x0) < 3 and near:
+        apart = -overlap(other.box[1], other.box[3], y0, y1)
+        if abs(other.box[0] - x0) < 3 and apart < PARAGRAPH_GAP * caption.block.size + 1:
             stack.append(other.box)
     return x0, y0, max(box[2] for box in stack), y1
 

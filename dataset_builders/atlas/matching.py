@@ -30,6 +30,7 @@ MISCOUNT = 25.0  # for each picture more or fewer than the caption's letters
 UNTIDY = 25.0  # pictures that stand neither in a row nor in a column
 HABIT = 40.0  # a caption on another side than all others
 DISORDER = 40.0  # two captions, one below the other, in another order than their pictures
+STARTS = 2  # first guesses that are followed up
 SIDES = ("below", "above", "beside")
 
 Habit = Mapping[str, float]  # side → share of a document's captions that stand there
@@ -57,6 +58,7 @@ class PageMatcher:
         self.drawn = [picture.drawing for picture in pictures]
         self.captions, self.texts, self.habit = captions, texts, habit
         self.memory: dict[tuple[int, int], float] = {}
+        self.figures: dict[int, Box] = {}
         self.stacked = [
             (i, j)
             for i, j in combinations(range(len(captions)), 2)
@@ -68,7 +70,8 @@ class PageMatcher:
 
     def best(self) -> list[list[int]]:
         """For each caption its pictures (by index), in the arrangement with the smallest cost that was found."""
-        found = [self._improved(guess) for guess in self._guesses()]
+        promising = sorted(self._guesses(), key=self.cost)[:STARTS]
+        found = [self._improved(guess) for guess in promising]
         return [self._members(bits) for bits in min(found, key=self.cost)[:-1]]
 
     def cost(self, arrangement: Arrangement) -> float:
@@ -86,7 +89,9 @@ class PageMatcher:
         return [i for i in range(len(self.pictures)) if bits >> i & 1]
 
     def _figure(self, bits: int) -> Box:
-        return union(self.pictures[i] for i in self._members(bits))
+        if bits not in self.figures:
+            self.figures[bits] = union(self.pictures[i] for i in self._members(bits))
+        return self.figures[bits]
 
     def figure_cost(self, bits: int, index: int) -> float:
         """Of the pictures in `bits` under caption `index`; of the last index: without caption."""

@@ -1,4 +1,4 @@
-"""What a page paints besides text: its images, each with its place and what of it is seen, and its strokes and fills."""
+"""What a page paints besides text: its images, with their places and what of them is seen, its strokes and fills."""
 
 from __future__ import annotations
 
