@@ -17,7 +17,6 @@ from dataset_builders.atlas.layout import (
     PictureBox,
     group_lines,
     overlap,
-    union,
 )
 
 Style = tuple[str, float]  # face, size in half points
