@@ -27,7 +27,7 @@ def find_drawings(
     cells = np.zeros((int(height / CELL) + 3, int(width / CELL) + 3), bool)
     spans = [tuple(int(max(0.0, value) / CELL) for value in box) for box in paths]
     for x0, y0, x1, y1 in spans:
-        cells[y0 : y1 + 2, x0 : x1 + 2] = True
+        cells[y0 : y1 + 1, x0 : x1 + 1] = True
     labels, _ = ndimage.label(cells, np.ones((3, 3)))
     members: dict[int, list[Box]] = {}
     for box, (x0, y0, _, _) in zip(paths, spans, strict=True):

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from dataset_builders.atlas.captions import find_captions
 from dataset_builders.atlas.cleaning import Vocabulary
 from dataset_builders.atlas.document import AtlasDocument
-from dataset_builders.atlas.labels import NUMBER, Label
+from dataset_builders.atlas.labels import LABEL, NUMBER, Label
 from dataset_builders.atlas.layout import Box, Line, PageLayout, PictureBox
 from dataset_builders.atlas.matching import NEUTRAL
 from dataset_builders.atlas.page_figures import Match, group_pictures, match_page
 
 __all__ = [
+    "LABEL",
     "FigureFound",
     "Leftover",
     "find_all_figures",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 NUMBER = r"[A-Z]?[-.]?\d+(?:[.\u2010-\u2014-]\d+)*[a-z]?(?![A-Za-z]{2})"
 LETTERS = r"[A-Ha-h](?:\s*(?:,\s*(?:and\b|&)?|and\b|&|to\b|[\u2010-\u2014-])\s*[A-Ha-h](?![a-z]))*"
+LABEL = re.compile(rf"^\s*(?:Figure|Fig\s?\.?)\s*({NUMBER})\s*[.:,;]?\s*", re.IGNORECASE)  # also of a mention
 OTHER_WORDS = (
     "plate",
     "image",
