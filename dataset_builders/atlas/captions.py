@@ -75,7 +75,7 @@ def find_captions(
     ]
     own = {id(caption.block) for caption in found}
     texts = {number: [b for b in some if id(b) not in own] for number, some in blocks.items()}
-    body = main_style(line for some in texts.values() for block in some for line in block.lines)
+    body = style(line for some in texts.values() for block in some for line in block.lines)
     found, mentions = _without_mentions(found, body)
     for caption in mentions:
         texts[caption.page].append(caption.block)
@@ -87,12 +87,8 @@ def find_captions(
     }, texts
 
 
-def style(lines: Sequence[Line]) -> Style:
+def style(lines: Iterable[Line]) -> Style:
     """The face and size of most of some lines' letters."""
-    return main_style(lines)
-
-
-def main_style(lines: Iterable[Line]) -> Style:
     letters: Counter[Style] = Counter()
     for line in lines:
         letters[line.font, round(2 * line.size) / 2] += len(line.text)

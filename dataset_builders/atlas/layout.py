@@ -229,7 +229,7 @@ def _is_content(line: Line, page: PageLayout, heads: set[str], type_area: tuple[
         return False
     if not _in_margin(line, page):
         return True
-    if BEGINS_CAPTION.match(line.text):
+    if BEGINS_CAPTION.match(line.text) and _head_key(line) not in heads:
         return True
     within = type_area[0] - 1 <= line.box[1] and line.box[3] <= type_area[1] + 1 and bool(_head_key(line))
     return _head_key(line) not in heads and (within or not _alone_in_margin(line, page))
