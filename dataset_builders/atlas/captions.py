@@ -24,6 +24,7 @@ Style = tuple[str, float]  # face, size in half points
 OTHER_KIND = re.compile(r"\s*(?:table|box|chart|[*\u2020\u2021\u00a7])\s*\S", re.IGNORECASE)
 RUN_IN_HEADING = re.compile(r"[A-Z][A-Z /&-]{3,}:")
 FINISHED = re.compile(r"[.!?][)\"'\u201d\u2019\]]?\s*$")
+NEXT_PANEL = re.compile(r"\s*\(([B-Hb-h])\)")
 PARAGRAPH_GAP = 1.3  # line heights between paragraphs of a caption, at most
 CAPTION_SHARE = 0.6  # of labelled blocks: in a style of their own so often, others are mentions
 
@@ -206,5 +207,8 @@ def _goes_on(tail: Block, block: Block, body: Style) -> bool:
         return False
     finished = bool(FINISHED.search(tail.text))
     if body[0] and style(tail.lines) != body:
+        return True
+    panel = NEXT_PANEL.match(block.text)
+    if panel and f"({chr(ord(panel[1]) - 1)})" in tail.text:
         return True
     return not finished and (tail.text.rstrip().endswith("-") or not block.text.lstrip()[:1].isupper())

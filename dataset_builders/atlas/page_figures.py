@@ -19,7 +19,7 @@ def match_page(
     if not captions or not pictures:
         return []
     barriers = [block.box for block in texts if len(block.lines) > 1 or len(block.text.strip()) > TAG]
-    wanted = [Wanted(_measure(caption, captions), caption.panels) for caption in captions]
+    wanted = [Wanted(_measure(caption, captions, texts), caption.panels) for caption in captions]
     best = PageMatcher(pictures, wanted, barriers, habit).best()
     return [
         (caption, reading_order([pictures[i] for i in own]))
@@ -28,15 +28,22 @@ def match_page(
     ]
 
 
-def _measure(caption: Caption, captions: Sequence[Caption]) -> Box:
-    """A caption's box, as wide as the captions right above and below it: a short one was set to their measure."""
+def _measure(caption: Caption, captions: Sequence[Caption], texts: Sequence[Block]) -> Box:
+    """A caption's box; where captions stand one below the other, as wide as what else was set from their left edge.
+
+    They may belong to figures side by side, and a short one does not reach below its own.
+    """
     x0, y0, x1, y1 = caption.box
-    stack = [caption.box]
-    for other in captions:
-        apart = -overlap(other.box[1], other.box[3], y0, y1)
-        if abs(other.box[0] - x0) < 3 and apart < PARAGRAPH_GAP * caption.block.size + 1:
-            stack.append(other.box)
-    return x0, y0, max(box[2] for box in stack), y1
+    from_here = [
+        block for block in (*texts, *(other.block for other in captions)) if abs(block.box[0] - x0) < 3
+    ]
+    stacked = any(
+        other is not caption
+        and abs(other.box[0] - x0) < 3
+        and -overlap(other.box[1], other.box[3], y0, y1) < PARAGRAPH_GAP * caption.block.size + 1
+        for other in captions
+    )
+    return x0, y0, max(block.box[2] for block in from_here) if stacked else x1, y1
 
 
 def group_pictures(
