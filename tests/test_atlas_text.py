@@ -655,3 +655,26 @@ def test_what_is_left_over_is_told():
     ]
     assert np.allclose(rest[0].box, (400, 600, 500, 740), atol=0.5)
     assert leftovers(layouts[:1], find_all_figures(layouts[:1])) == rest[:1]
+
+
+def test_short_captions_below_each_other_belong_to_figures_side_by_side():
+    document = pymupdf.open()
+    page = document.new_page()
+    place(page, (60, 80, 230, 300), 0)
+    place(page, (300, 80, 470, 300), 1)
+    for i, text in enumerate(("Left side.", "Right side.")):
+        caption(page, 60, 304 + 13 * i, 300, f"Figure {i + 1}.", text)
+    write(page, 60, 360, broken(BODY, 420, 11), 11)
+    check(document, f1=("Left side.", [0]), f2=("Right side.", [1]))
+
+
+def test_a_caption_in_the_body_s_type_goes_on_with_its_next_panel():
+    document, first, second = blank(2)
+    write(first, 60, 60, broken(BODY, 440, 10), 10)
+    for x in (60, 200):
+        place(first, (x, 480, x + 130, 660), x)
+    write(first, 60, 663, ["Two views of one breast. (A) The left craniocaudal view."], 10, "Figure 1.")
+    y = write(second, 60, 60, ["(B) The left oblique view."], 10)
+    write(second, 60, y + 12, broken(BODY, 440, 10), 10)
+    text = "Two views of one breast. (A) The left craniocaudal view. (B) The left oblique view."
+    check(document, f1=(text, [60, 200]))
