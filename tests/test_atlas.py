@@ -12,7 +12,8 @@ from datasets import load_from_disk
 from PIL import Image
 
 from dataset_builders.atlas.cleaning import Vocabulary, is_noise, join_lines, plain, repair_ocr
-from dataset_builders.atlas.figures import LABEL, group_pictures, same_patient
+from dataset_builders.atlas.figures import group_pictures, same_patient
+from dataset_builders.atlas.labels import read_label
 from dataset_builders.atlas.layout import PictureBox
 from dataset_builders.atlas.pdf import AtlasError
 from dataset_builders.atlas.scan_image import even_light, fill_margins, skew_angle, upright
@@ -286,8 +287,8 @@ def test_ocr_noise():
     [("Figure 3.12 A mass", "3.12"), ("FIG. 4-7: x", "4-7"), ("Fig 12. x", "12"), ("Figures show", None)],
 )
 def test_labels(text, number):
-    match = LABEL.match(text)
-    assert (match.group(1) if match else None) == number
+    label = read_label(text)
+    assert (label.key if label else None) == number
 
 
 def test_the_same_patient_is_followed():

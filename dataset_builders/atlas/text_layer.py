@@ -2,137 +2,112 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from dataset_builders.atlas.layout import Line, PageLayout, PictureBox, overlap, union
+from dataset_builders.atlas.drawings import find_drawings
+from dataset_builders.atlas.layout import Box, PageLayout, PictureBox, inside, turned
+from dataset_builders.atlas.painted import PaintedImage, painted_on
 from dataset_builders.atlas.pdf import import_pymupdf
+from dataset_builders.atlas.text_lines import page_spans, page_turn, read_lines
+from dataset_builders.atlas.tiles import hull, stitch
 
-ASCENT, DESCENT = 0.72, 0.21  # of the size: where letters begin and end about the baseline
-BOLD = 1 << 4  # of a span's flags
-BACKGROUND = 0.9  # of a page
-STRIP = 3.0  # a piece of a picture is this many times longer than high, or the other way round
+BACKGROUND = 0.9  # of a page: a picture so large, with text painted on it, is paper and no figure
+DRAWING_DPI = 200  # that drawings are rendered at
+MOST_DPI = 600.0
+EDGE_DPI = 36  # for a look at a picture's edges
+PAPER = 150  # grey level: a scan's paper is lighter, even in a shadow
 
 
 def read_page(page: Any, number: int) -> PageLayout:
-    """A pymupdf.Page → its layout. Text that does not run from left to right is left out."""
-    pymupdf = import_pymupdf()
-    flags = pymupdf.TEXT_PRESERVE_LIGATURES | pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
-    pieces = []
-    for block in page.get_text("dict", flags=flags)["blocks"]:
-        for line in block.get("lines", ()):
-            if line["dir"][0] > 0.99:
-                pieces += [_piece(span) for span in line["spans"] if span["text"].strip()]
-    pictures = tuple(PictureBox(box, xrefs) for box, xrefs in _stitch(_images(page)))
-    return PageLayout(number, page.rect.width, page.rect.height, "text", tuple(_join(pieces)), pictures)
+    """A pymupdf.Page → its layout, upright for who reads it: where most text is turned, the page is turned back.
 
-
-def _piece(span: dict) -> Line:
-    x0, x1, baseline, size = span["bbox"][0], span["bbox"][2], span["origin"][1], span["size"]
-    bold = bool(span["flags"] & BOLD) or "bold" in span["font"].lower()
-    box = (x0, baseline - ASCENT * size, x1, baseline + DESCENT * size)
-    return Line(box, span["text"], size, bold)
-
-
-def _join(pieces: list[Line]) -> list[Line]:
-    """Spans on one baseline with no more than an em between them → one line."""
-    lines: list[Line] = []
-    for piece in sorted(pieces, key=lambda piece: (round(piece.box[1] + ASCENT * piece.size), piece.box[0])):
-        last = lines[-1] if lines else None
-        if last is not None and _same_line(last, piece):
-            blank = "" if last.text.endswith(" ") or piece.text.startswith(" ") else _blank(last, piece)
-            box = union((last.box, piece.box))
-            lines[-1] = Line(box, f"{last.text}{blank}{piece.text}", max(last.size, piece.size), last.bold)
-        else:
-            lines.append(piece)
-    return lines
-
-
-def _same_line(last: Line, piece: Line) -> bool:
-    gap = piece.box[0] - last.box[2]
-    level = overlap(last.box[1], last.box[3], piece.box[1], piece.box[3])
-    return -0.3 * piece.size <= gap <= piece.size and level >= 0.6 * min(last.size, piece.size)
-
-
-def _blank(last: Line, piece: Line) -> str:
-    return " " if piece.box[0] - last.box[2] > 0.12 * piece.size else ""
-
-
-def _images(page: Any) -> list[tuple[tuple, tuple[int, ...]]]:
-    """(box, xrefs) of each image on the page, cut to the page; xrefs are empty for an inline image.
-
-    A picture of the whole page, with text on it, is paper and no figure.
+    Text in other directions is left out.
     """
-    found = []
-    for info in page.get_image_info(xrefs=True):
-        box = import_pymupdf().Rect(info["bbox"]) & page.rect
-        if not box.is_empty and box.get_area() < BACKGROUND * page.rect.get_area():
-            found.append((tuple(box), (info["xref"],) if info["xref"] else ()))
-    return found
+    spans = page_spans(page)
+    turn = page_turn(spans)
+    size = page.rect.width, page.rect.height
+    images, paths = painted_on(page)
+    pictures = [
+        PictureBox(
+            turned(hull(pieces), turn, *size), tuple(dict.fromkeys(piece.key for piece in pieces)), turn
+        )
+        for pieces in stitch(_without_paper(images, page, bool(spans)))
+    ]
+    lines = read_lines(spans, turn, *size)
+    width, height = size if turn % 180 == 0 else size[::-1]
+    paths = [turned(box, turn, *size) for box in paths]
+    drawings = find_drawings(paths, width, height, [picture.box for picture in pictures], lines)
+    pictures += [PictureBox(box, (), turn, drawing=True) for box in drawings]
+    return PageLayout(number, width, height, "text", tuple(lines), tuple(pictures), turn=turn)
 
 
-def _stitch(images: list[tuple[tuple, tuple[int, ...]]]) -> list[tuple[tuple, tuple[int, ...]]]:
-    """Join the strips that some PDF writers cut a picture into; whole pictures side by side stay apart."""
-    joined: list[tuple[tuple, tuple[int, ...]]] = []
-    for box, xrefs in sorted(images, key=lambda image: (image[0][1], image[0][0])):
-        match = next((i for i, (other, _) in enumerate(joined) if _strips_of_one(other, box)), None)
-        if match is None:
-            joined.append((box, xrefs))
-        else:
-            joined[match] = (union((joined[match][0], box)), joined[match][1] + xrefs)
-    return joined
+def _without_paper(images: Sequence[PaintedImage], page: Any, has_text: bool) -> list[PaintedImage]:
+    """Images without one that covers the whole page below text, and without what another one hides or repeats."""
+    area = page.rect.width * page.rect.height
+    kept = [
+        image
+        for image in images
+        if not (
+            has_text and (image.box[2] - image.box[0]) * (image.box[3] - image.box[1]) >= BACKGROUND * area
+        )
+    ]
+    return [
+        image
+        for i, image in enumerate(kept)
+        if not any(later.is_opaque and inside(image.box, later.box, 0.98) for later in kept[i + 1 :])
+    ]
 
 
-def _strips_of_one(above: tuple, strip: tuple) -> bool:
-    wide, high = strip[2] - strip[0], strip[3] - strip[1]
-    if wide < STRIP * high:
+def is_plate(page: Any) -> bool:
+    """Whether the largest picture on a page is a figure that fills it and no scan of paper: dark along its edges."""
+    images, _ = painted_on(page)
+    if not images:
         return False
-    same = abs(above[0] - strip[0]) < 1 and abs(above[2] - strip[2]) < 1
-    return same and abs(strip[1] - above[3]) < 1
+    box = max((image.box for image in images), key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+    small = np.asarray(rendered(page, box, EDGE_DPI))
+    edges = np.concatenate(
+        [small[1:3].ravel(), small[-3:-1].ravel(), small[:, 1:3].ravel(), small[:, -3:-1].ravel()]
+    )
+    covers = (box[2] - box[0]) * (box[3] - box[1]) / (page.rect.width * page.rect.height)
+    return bool(covers < BACKGROUND and (edges < PAPER).mean() > 0.5)
 
 
 def load_picture(page: Any, picture: PictureBox) -> Image.Image:
-    """The picture's own pixels as 8-bit grey ("L"); what is cut, masked or turned is rendered as the page shows it."""
-    if len(picture.xrefs) == 1 and _is_plain(page, picture.xrefs[0]):
-        return native_pixels(page.parent, picture.xrefs[0])
-    return rendered(page, picture.box, _resolution(page, picture))
+    """The picture's own pixels as 8-bit grey ("L"), upright for who reads the page.
+
+    What is cut, masked, slanted, in pieces or drawn is rendered as the page shows it, at the pieces' own resolution.
+    """
+    return next(load_pictures(page, [picture]))
 
 
-def _is_plain(page: Any, xref: int) -> bool:
-    """Placed once, upright, whole, without a mask."""
-    placements = [info for info in page.get_image_info(xrefs=True) if info["xref"] == xref]
-    if len(placements) != 1 or page.parent.extract_image(xref).get("smask"):
-        return False
-    a, b, c, d = placements[0]["transform"][:4]
-    box = import_pymupdf().Rect(placements[0]["bbox"])
-    return a > 0 and d > 0 and abs(b) + abs(c) < 1e-3 and box in page.rect + (-1, -1, 1, 1)
+def load_pictures(page: Any, pictures: Sequence[PictureBox]) -> Iterator[Image.Image]:
+    """As load_picture, for several pictures of a page that is interpreted once."""
+    images = painted_on(page)[0] if any(picture.objects for picture in pictures) else []
+    for picture in pictures:
+        box = on_page(page, picture)
+        pieces = [image for image in images if image.key in picture.objects and inside(image.box, box, 0.9)]
+        if len(pieces) == 1 and pieces[0].is_plain:
+            pixels = pieces[0].shown()
+        else:
+            dpi = min(MOST_DPI, max((piece.dpi for piece in pieces), default=DRAWING_DPI))
+            pixels = np.asarray(rendered(page, box, dpi))
+        yield Image.fromarray(np.ascontiguousarray(np.rot90(pixels, -picture.turn // 90)))
 
 
-def native_pixels(document: Any, xref: int) -> Image.Image:
-    """An image object's pixels as 8-bit grey."""
-    pymupdf = import_pymupdf()
-    pixmap = pymupdf.Pixmap(document, xref)
-    if pixmap.colorspace is None or pixmap.colorspace.n != 1 or pixmap.alpha:
-        pixmap = pymupdf.Pixmap(pymupdf.csGRAY, pymupdf.Pixmap(pixmap, 0) if pixmap.alpha else pixmap)
-    return _to_image(pixmap)
+def on_page(page: Any, picture: PictureBox) -> Box:
+    """A picture's box on the pymupdf.Page as it is shown."""
+    size = page.rect.width, page.rect.height
+    return turned(picture.box, -picture.turn % 360, *(size if picture.turn % 180 == 0 else size[::-1]))
 
 
-def rendered(page: Any, box: tuple, dpi: float) -> Image.Image:
+def rendered(page: Any, box: Box, dpi: float) -> Image.Image:
     """A part of the page as it is shown, 8-bit grey."""
     pymupdf = import_pymupdf()
     zoom = pymupdf.Matrix(dpi / 72, dpi / 72)
-    return _to_image(page.get_pixmap(matrix=zoom, clip=box, colorspace=pymupdf.csGRAY, alpha=False))
-
-
-def _to_image(pixmap: Any) -> Image.Image:
+    pixmap = page.get_pixmap(matrix=zoom, clip=box, colorspace=pymupdf.csGRAY, alpha=False)
     rows = np.frombuffer(pixmap.samples, np.uint8).reshape(pixmap.height, pixmap.stride)
     return Image.fromarray(rows[:, : pixmap.width].copy())
-
-
-def _resolution(page: Any, picture: PictureBox) -> float:
-    """Dots per inch of the picture's largest piece; 200 where it has none."""
-    pieces = [info for info in page.get_image_info(xrefs=True) if info["xref"] in picture.xrefs]
-    dots = [72 * info["width"] / max(1.0, info["bbox"][2] - info["bbox"][0]) for info in pieces]
-    return min(600.0, max(dots, default=200.0))
