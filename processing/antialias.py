@@ -11,27 +11,30 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-ROWS, COLUMNS = 8, 16  # of the target that are worked out together: with more, zeros are multiplied; with fewer, calls
+ROWS, COLUMNS = (
+    8,
+    16,
+)  # of the target that are worked out together: with more, zeros are multiplied; with fewer, calls
 
 
 def resize_antialias(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """(H, W) numbers of any type → (h, w) float32, equal to F.interpolate's but for rounding; on a GPU by that."""
     if pixels.device.type != "cpu":
         return _interpolated(pixels.float(), size)
-    rows = np.empty((size[0], pixels.shape[1]), np.float32)
+    rows = torch.empty(size[0], pixels.shape[1])
     for new, old, weights in _bands(pixels.shape[0], size[0], ROWS):
-        np.matmul(weights, pixels[old].float().numpy(), out=rows[new])
-    resized = np.empty(size, np.float32)
+        torch.mm(weights, pixels[old].float(), out=rows[new])
+    resized = torch.empty(size)
     for new, old, weights in _bands(pixels.shape[1], size[1], COLUMNS):
-        np.matmul(rows[:, old], weights.T, out=resized[:, new])
-    return torch.from_numpy(resized)
+        torch.mm(rows[:, old], weights.T, out=resized[:, new])
+    return resized
 
 
 def _interpolated(values: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(values[None, None], size, mode="bilinear", align_corners=False, antialias=True)[0, 0]
 
 
-def _bands(old: int, new: int, together: int) -> Iterator[tuple[slice, slice, np.ndarray]]:
+def _bands(old: int, new: int, together: int) -> Iterator[tuple[slice, slice, torch.Tensor]]:
     """The matrix that makes `new` pixels of `old` ones, cut into bands of so many rows.
 
     → (the rows, the old pixels that they see, their weights (rows, pixels) float32) of each band.
@@ -42,8 +45,9 @@ def _bands(old: int, new: int, together: int) -> Iterator[tuple[slice, slice, np
     bands = np.zeros((new, shifts.max() + weights.shape[1]), np.float32)
     np.put_along_axis(bands, shifts[:, None] + np.arange(weights.shape[1]), weights, axis=1)
     for first, start in zip(range(0, new, together), starts.tolist(), strict=True):
-        seen, rows = slice(max(start, 0), min(start + bands.shape[1], old)), slice(first, first + together)
-        yield rows, seen, bands[rows, seen.start - start : seen.stop - start]
+        rows = slice(first, min(first + together, new))
+        seen = slice(max(start, 0), min(start + bands.shape[1], old))
+        yield rows, seen, torch.from_numpy(bands[rows, seen.start - start : seen.stop - start])
 
 
 def _weights(old: int, new: int) -> tuple[np.ndarray, np.ndarray]:

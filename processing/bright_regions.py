@@ -75,7 +75,7 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
 
 
 def _runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First and last-but-one pixel of all runs, row by row, counted through a mask with an empty column at its right."""
+    """First and last-but-one pixel of all runs, row by row, counted through a mask with a column more, an empty one."""
     line = np.pad(mask, ((0, 0), (0, 1))).ravel()
     edges = np.flatnonzero(np.diff(line, prepend=False, append=False))
     return edges[::2], edges[1::2]

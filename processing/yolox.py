@@ -212,7 +212,7 @@ class Yolox(nn.Module):
         return self.predict(self.backbone(images), images.shape[-2:])
 
     def predict(self, features, size: tuple[int, int], levels=LEVELS) -> torch.Tensor:
-        """What `forward` gives for the `backbone`'s features of images of `size` (H, W), of some strides' cells alone."""
+        """What `forward` gives, from the `backbone`'s features of images of `size` (H, W), of some strides' cells."""
         output = self.head(features, levels)
         boxes = decode(output[..., :4], size, levels)
         return torch.cat((boxes, output[..., 4:].sigmoid()), dim=-1)
