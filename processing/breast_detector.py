@@ -22,7 +22,7 @@ SIZE = 416  # pixels of the network's input
 PADDING = 114.0  # grey beside an image that is not square, as Megvii's networks are used to
 LEVELS = 4096  # grey levels that an image's histogram is made of
 WINDOW = (0.005, 0.995)  # shares of the pixels between which the first two channels stretch
-BESIDE = 64  # pixels of padding that the network sees beside an image; more would move a box by a pixel at most
+BESIDE = 64  # pixels of padding that the network sees beside an image; more move a box by a pixel at most
 STRIDE = 32  # of the coarsest cells, of which each side of the input has to be a multiple
 COARSEST = (2,)  # level of these cells
 SURE = 0.5  # of the score; below it a box is not believed
@@ -104,9 +104,9 @@ def network_input(image: np.ndarray, size: int) -> torch.Tensor:
     first, last = np.searchsorted(shares, WINDOW)
     stretched = np.clip((np.arange(LEVELS) - first) / max(last - first, 1), 0, 1)
     ranks = shares - counts / (2 * levels.size)
-    curves = 255 * np.stack((stretched, np.sqrt(stretched), ranks)).astype(np.float32)
     canvas = np.full((3, size, size), PADDING, np.float32)
-    canvas[:, : image.shape[0], : image.shape[1]] = curves[:, levels]
+    for channel, curve in zip(canvas, (stretched, np.sqrt(stretched), ranks), strict=True):
+        channel[: image.shape[0], : image.shape[1]] = np.take(255 * curve.astype(np.float32), levels)
     return torch.from_numpy(canvas)
 
 
