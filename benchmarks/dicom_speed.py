@@ -21,7 +21,7 @@ def read_eight_bits(path: str) -> np.ndarray:
 
 
 def seconds(path: str, *functions) -> list[float]:
-    """The fastest of some calls of each, in turn, so that a busy moment of the machine slows all of them."""
+    """The fastest of some calls of each function, in turn, so that a busy moment of the machine slows all of them."""
     times = np.full((REPEATS, len(functions)), np.inf)
     for repeat in range(REPEATS):
         for number, function in enumerate(functions):

@@ -20,12 +20,8 @@ import torch
 
 from processing import BreastBox, Mammogram, find_breast, read_image, to_uint8
 
+from .png import check_installed, encode_png
 from .records import VIEWS
-
-try:
-    import cv2
-except ImportError:
-    cv2 = None
 
 IMAGES, MANIFEST, OPTIONS = "images", "manifest.csv", "options.json"
 # What is kept of a file, as fields of Mammogram.
@@ -65,11 +61,10 @@ def open_output(output: Path, how: Preparation) -> set[str]:
 
     Those are the ones that the manifest has, without an error and with their image; all other rows are taken out.
 
-    Raises ValueError where the folder was made with another preparation, or is one of something else, and where
-    OpenCV, whose PNG encoder is the fastest at hand, is not installed.
+    Raises ValueError where the folder was made with another preparation, or is one of something else, and where the
+    PNG encoder is not installed.
     """
-    if cv2 is None:
-        raise ValueError("writing PNGs needs OpenCV; pip install opencv-python-headless.")
+    check_installed()
     noted, manifest = output / OPTIONS, output / MANIFEST
     if not noted.exists():
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -191,7 +186,7 @@ def _cell(value: Any) -> Any:
 def _write_png(path: Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with _whole(path) as part:
-        part.write_bytes(cv2.imencode(".png", np.ascontiguousarray(pixels))[1])
+        part.write_bytes(encode_png(pixels))
 
 
 def _write_rows(path: Path, rows: Iterable[Row]) -> None:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .breast_detector import SIZE, detect, load_detector, reduced
+from .breast_detector import SIZE, SURE, detect, load_detector, reduced
 from .bright_regions import box_of, largest_component, opened, reduced_by_area, tissue, without_border_bands
 from .yolox import Yolox
 
-SURE = 0.5  # of the detector's score; below it the threshold decides
 REACH = 0.08  # of the detector's box: how far beyond it its edges may be corrected
 # How far x0, y0, x1, y1 are drawn in; outwards they go the whole way.
 INWARDS = np.array([0.6, 1.0, 0.6, 1.0])

@@ -22,6 +22,10 @@ SIZE = 416  # pixels of the network's input
 PADDING = 114.0  # grey beside an image that is not square, as Megvii's networks are used to
 LEVELS = 4096  # grey levels that an image's histogram is made of
 WINDOW = (0.005, 0.995)  # shares of the pixels between which the first two channels stretch
+BESIDE = 64  # pixels of padding that the network sees beside an image; more move a box by a pixel at most
+STRIDE = 32  # of the coarsest cells, of which each side of the input has to be a multiple
+COARSEST = (2,)  # level of these cells
+SURE = 0.5  # of the score; below it a box is not believed
 AGREEING = 0.8  # cells whose score is at least so much of the best one's have a say in the box
 
 
@@ -58,12 +62,16 @@ def load_network(weights: str | None = None) -> Yolox:
 def detect(image: np.ndarray, network: Yolox) -> tuple[np.ndarray, float]:
     """(h, w) float32, at most SIZE a side and not constant → the best box (x0, y0, x1, y1) and its score (0–1).
 
-    The box is not rounded, and lies within the image.
+    The box is not rounded, and lies within the image. As a breast is large, the coarsest cells know it, and all are
+    asked only where these are unsure.
     """
-    pixels = network_input(image, SIZE)[None].contiguous(memory_format=torch.channels_last)
+    rows, columns = (min(SIZE, -(-(side + BESIDE) // STRIDE) * STRIDE) for side in image.shape)
+    pixels = network_input(image, SIZE)[None, :, :rows, :columns]
     with torch.inference_mode():
-        output = network(pixels)[0]
-    box, score = best_box(output)
+        features = network.backbone(pixels.contiguous(memory_format=torch.channels_last))
+        box, score = best_box(network.predict(features, (rows, columns), COARSEST)[0])
+        if score < SURE:
+            box, score = best_box(network.predict(features, (rows, columns))[0])
     return np.clip(box, 0, image.shape[::-1] * 2), score
 
 
@@ -75,7 +83,9 @@ def reduced(pixels: np.ndarray, size: int) -> np.ndarray:
     step = max(1, max(pixels.shape) // (2 * size))
     target = [max(1, round(side * size / max(pixels.shape))) for side in pixels.shape]
     seen = np.array(pixels[step // 2 :: step, step // 2 :: step], np.float32, order="C")
-    image = torch.from_numpy(np.nan_to_num(seen, copy=False, posinf=0, neginf=0))[None, None]
+    if pixels.dtype.kind == "f":
+        np.nan_to_num(seen, copy=False, posinf=0, neginf=0)
+    image = torch.from_numpy(seen)[None, None]
     if max(seen.shape) >= size:
         return F.adaptive_avg_pool2d(image, target)[0, 0].numpy()
     return F.interpolate(image, target, mode="bilinear", align_corners=False)[0, 0].numpy()
@@ -94,9 +104,9 @@ def network_input(image: np.ndarray, size: int) -> torch.Tensor:
     first, last = np.searchsorted(shares, WINDOW)
     stretched = np.clip((np.arange(LEVELS) - first) / max(last - first, 1), 0, 1)
     ranks = shares - counts / (2 * levels.size)
-    curves = 255 * np.stack((stretched, np.sqrt(stretched), ranks)).astype(np.float32)
     canvas = np.full((3, size, size), PADDING, np.float32)
-    canvas[:, : image.shape[0], : image.shape[1]] = curves[:, levels]
+    for channel, curve in zip(canvas, (stretched, np.sqrt(stretched), ranks), strict=True):
+        channel[: image.shape[0], : image.shape[1]] = np.take(255 * curve.astype(np.float32), levels)
     return torch.from_numpy(canvas)
 
 

@@ -46,45 +46,52 @@ def without_border_bands(mask: np.ndarray) -> np.ndarray:
 def opened(mask: np.ndarray, width: int = OPENING) -> np.ndarray:
     """Morphological opening of an (h, w) mask by a square; beyond the border counts as what is at the border."""
     half = width // 2
-    padded = F.pad(torch.from_numpy(mask)[None, None].float(), (half,) * 4, mode="replicate")
-    eroded = -_largest(-padded, width, 0)
-    return (_largest(eroded, width, half)[0, 0] > 0.5).numpy()
+    eroded = ~_spread(~np.pad(mask, half, mode="edge"), width)
+    return _spread(np.pad(eroded, half), width)
 
 
-def _largest(values: torch.Tensor, width: int, padding: int) -> torch.Tensor:
-    """The maximum in a square around each pixel: first of rows, then of columns."""
-    rows = F.max_pool2d(values, (width, 1), stride=1, padding=(padding, 0))
-    return F.max_pool2d(rows, (1, width), stride=1, padding=(0, padding))
+def _spread(mask: np.ndarray, width: int) -> np.ndarray:
+    """(h, w) mask → whether any pixel of a square is set, for each of the (h - width + 1, …) squares within it."""
+    rows = _any([mask[shift : len(mask) - width + 1 + shift] for shift in range(width)])
+    return _any([rows[:, shift : rows.shape[1] - width + 1 + shift] for shift in range(width)])
+
+
+def _any(masks: list[np.ndarray]) -> np.ndarray:
+    found = masks[0].copy()
+    for mask in masks[1:]:
+        found |= mask
+    return found
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
     """The largest 8-connected component of an (h, w) mask, as a mask: runs of each row joined by a union-find."""
-    parent: list[int] = []
-    runs: list[tuple[int, int, int]] = []  # row, first and last-but-one column
-    above: list[int] = []
-    for y, row in enumerate(mask):
-        edges = np.flatnonzero(np.diff(np.concatenate(([0], row.astype(np.int8), [0]))))
-        here = []
-        for x0, x1 in edges.reshape(-1, 2).tolist():
-            run = len(runs)
-            parent.append(run)
-            runs.append((y, x0, x1))
-            for other in above:
-                if runs[other][1] <= x1 and runs[other][2] >= x0:
-                    parent[_root(parent, other)] = _root(parent, run)
-            here.append(run)
-        above = here
-    return _painted(mask.shape, runs, [_root(parent, run) for run in range(len(runs))])
+    starts, ends = _runs(mask)
+    if not len(starts):
+        return np.zeros(mask.shape, bool)
+    roots = _joined(starts, ends, mask.shape[1] + 1)
+    areas = np.bincount(roots, weights=ends - starts)
+    largest = roots == areas.argmax()
+    return _painted(mask.shape, starts[largest], ends[largest])
 
 
-def _painted(shape: tuple[int, int], runs: list[tuple[int, int, int]], roots: list[int]) -> np.ndarray:
-    """A mask of the runs whose root has most pixels."""
-    mask = np.zeros(shape, bool)
-    if runs:
-        areas = np.bincount(roots, weights=[x1 - x0 for _, x0, x1 in runs])
-        for (y, x0, x1), root in zip(runs, roots, strict=True):
-            mask[y, x0:x1] = root == areas.argmax()
-    return mask
+def _runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First and last-but-one pixel of all runs, row by row, counted through a mask with a column more, an empty one."""
+    line = np.pad(mask, ((0, 0), (0, 1))).ravel()
+    edges = np.flatnonzero(np.diff(line, prepend=False, append=False))
+    return edges[::2], edges[1::2]
+
+
+def _joined(starts: np.ndarray, ends: np.ndarray, width: int) -> np.ndarray:
+    """For every run the last run of its component. A run touches those of the row above that end at its start or later
+    and start at its end or earlier, corners included.
+    """
+    parent = list(range(len(starts)))
+    first = np.searchsorted(ends, starts - width).tolist()
+    beyond = np.searchsorted(starts, ends - width, side="right").tolist()
+    for run in parent[:]:
+        for other in range(first[run], beyond[run]):
+            parent[_root(parent, other)] = run
+    return np.array([_root(parent, run) for run in parent[:]])
 
 
 def _root(parent: list[int], run: int) -> int:
@@ -92,6 +99,14 @@ def _root(parent: list[int], run: int) -> int:
         parent[run] = parent[parent[run]]
         run = parent[run]
     return run
+
+
+def _painted(shape: tuple[int, int], starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """A mask of runs that are counted as `_runs` does."""
+    steps = np.zeros((shape[0], shape[1] + 1), np.int8)
+    steps.ravel()[starts] = 1
+    steps.ravel()[ends] = -1
+    return np.cumsum(steps, axis=1, dtype=np.int8)[:, :-1].astype(bool)
 
 
 def box_of(component: np.ndarray, tail: float = TAIL) -> tuple[int, int, int, int]:

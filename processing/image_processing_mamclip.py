@@ -13,6 +13,7 @@ from transformers import BatchFeature
 from transformers.image_processing_backends import TorchvisionBackend
 from transformers.utils import TensorType, cached_file
 
+from .antialias import resize_antialias
 from .breast_crop import find_breast
 from .breast_detector import WEIGHTS_NAME, detector_file, load_detector
 from .film_labels import chest_wall_on_right, without_labels
@@ -257,10 +258,11 @@ def _resized(cut: torch.Tensor, window: tuple[int, ...], antialias: bool, publis
     target = (window[3] - window[1], window[2] - window[0])
     if published and not antialias and cut.dtype == torch.uint8:
         return torch.from_numpy(resize_8bit(cut.cpu().numpy(), *target)).float().to(cut.device)
-    values = cut.float()[None, None]
-    if values.shape[-2:] != target:
-        values = F.interpolate(values, target, mode="bilinear", align_corners=False, antialias=antialias)
-    return values[0, 0]
+    if cut.shape == target:
+        return cut.float()
+    if antialias:
+        return resize_antialias(cut, target)
+    return F.interpolate(cut.float()[None, None], target, mode="bilinear", align_corners=False)[0, 0]
 
 
 def _scaled(values: torch.Tensor, scaling: str, kind: torch.dtype) -> torch.Tensor:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 STRIDES = (8, 16, 32)
+LEVELS = range(len(STRIDES))
 BATCH_NORM = {"eps": 1e-3, "momentum": 0.03}  # as Megvii sets them; eps is not in a checkpoint
 
 
@@ -70,8 +71,21 @@ class Focus(nn.Module):
         self.conv = ConvUnit(4 * inputs, outputs, 3)
 
     def forward(self, x):
+        if self.conv.conv.stride == (2, 2):  # fused
+            return self.conv(x)
         corners = [x[..., row::2, column::2] for column in (0, 1) for row in (0, 1)]
         return self.conv(torch.cat(corners, dim=1))
+
+    def fuse(self) -> None:
+        """Make of the corners and their convolution by 3 × 3 what is the same: one of 6 × 6 with a stride of 2."""
+        corners = self.conv.conv
+        outputs, inputs = corners.out_channels, corners.in_channels // 4
+        whole = nn.Conv2d(inputs, outputs, 6, 2, 2, bias=corners.bias is not None)
+        # (outputs, column, row, inputs, y, x) → (outputs, inputs, y, row, x, column)
+        weight = corners.weight.view(outputs, 2, 2, inputs, 3, 3).permute(0, 3, 4, 2, 5, 1)
+        whole.weight = nn.Parameter(weight.reshape(whole.weight.shape))
+        whole.bias = corners.bias
+        self.conv.conv = whole
 
 
 class PyramidPooling(nn.Module):
@@ -145,7 +159,7 @@ def _doubled(x: torch.Tensor) -> torch.Tensor:
 
 
 class DecoupledHead(nn.Module):
-    """Features of three strides → (B, A, 5 + classes): what each cell says of the box around it, not decoded."""
+    """Features of each stride → (B, A, 5 + classes): what each cell says of the box around it, not decoded."""
 
     def __init__(self, base: int, unit: type, classes: int):
         super().__init__()
@@ -159,18 +173,18 @@ class DecoupledHead(nn.Module):
             nn.ModuleList(nn.Conv2d(width, outputs, 1) for _ in STRIDES) for outputs in (classes, 4, 1)
         )
 
-    def forward(self, features):
-        levels = []
-        for level, x in enumerate(features):
-            x = self.stems[level](x)
-            box = self.reg_convs[level](x)
-            parts = (
-                self.reg_preds[level](box),
-                self.obj_preds[level](box),
-                self.cls_preds[level](self.cls_convs[level](x)),
-            )
-            levels.append(torch.cat(parts, dim=1).flatten(2))
-        return torch.cat(levels, dim=2).transpose(1, 2)
+    def forward(self, features, levels=LEVELS):
+        return torch.cat([self._level(features[level], level) for level in levels], dim=2).transpose(1, 2)
+
+    def _level(self, x, level: int):
+        x = self.stems[level](x)
+        box = self.reg_convs[level](x)
+        parts = (
+            self.reg_preds[level](box),
+            self.obj_preds[level](box),
+            self.cls_preds[level](self.cls_convs[level](x)),
+        )
+        return torch.cat(parts, dim=1).flatten(2)
 
 
 class Yolox(nn.Module):
@@ -195,32 +209,37 @@ class Yolox(nn.Module):
         A = H·W·(1/64 + 1/256 + 1/1024) cells, fine ones first, row by row: centre x and y, width and height in
         pixels, objectness and the classes' probabilities.
         """
-        output = self.raw(images)
-        boxes = decode(output[..., :4], images.shape[-2:])
+        return self.predict(self.backbone(images), images.shape[-2:])
+
+    def predict(self, features, size: tuple[int, int], levels=LEVELS) -> torch.Tensor:
+        """What `forward` gives, from the `backbone`'s features of images of `size` (H, W), of some strides' cells."""
+        output = self.head(features, levels)
+        boxes = decode(output[..., :4], size, levels)
         return torch.cat((boxes, output[..., 4:].sigmoid()), dim=-1)
 
 
-def cells(size: tuple[int, int], device=None) -> torch.Tensor:
+def cells(size: tuple[int, int], device=None, levels=LEVELS) -> torch.Tensor:
     """(H, W) of an image → (A, 3): column and row of each cell, and its stride in pixels."""
-    levels = []
-    for stride in STRIDES:
+    grids = []
+    for stride in (STRIDES[level] for level in levels):
         rows, columns = (torch.arange(side // stride, dtype=torch.float32, device=device) for side in size)
         y, x = torch.meshgrid(rows, columns, indexing="ij")
-        levels.append(torch.stack((x, y, torch.full_like(x, stride)), dim=-1).flatten(0, 1))
-    return torch.cat(levels)
+        grids.append(torch.stack((x, y, torch.full_like(x, stride)), dim=-1).flatten(0, 1))
+    return torch.cat(grids)
 
 
-def decode(raw: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def decode(raw: torch.Tensor, size: tuple[int, int], levels=LEVELS) -> torch.Tensor:
     """Boxes (B, A, 4) as the head gives them → centre x and y, width, height in pixels of an image of `size` (H, W)."""
-    cell = cells(size, raw.device)
+    cell = cells(size, raw.device, levels)
     strides = cell[:, 2:]
     return torch.cat(((raw[..., :2] + cell[:, :2]) * strides, raw[..., 2:4].exp() * strides), dim=-1)
 
 
 def fused(model: Yolox) -> Yolox:
-    """The same model for inference, in place: batch norms become part of their convolutions."""
+    """The same model for inference, in place: batch norms and the first corners become part of convolutions."""
     for module in model.eval().modules():
         if isinstance(module, ConvUnit) and isinstance(module.bn, nn.BatchNorm2d):
             module.conv = nn.utils.fuse_conv_bn_eval(module.conv, module.bn)
             module.bn = nn.Identity()
+    model.backbone.backbone.stem.fuse()
     return model

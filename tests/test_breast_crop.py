@@ -15,7 +15,14 @@ from dataset_builders.phantom.case import draw_case
 from dataset_builders.phantom.render import render_view
 from processing import MamClipImageProcessor, MamClipProcessor, find_breast, to_uint8
 from processing.breast_crop import find_by_threshold, refined
-from processing.breast_detector import WEIGHTS_NAME, best_box, detector_file, load_detector, reduced
+from processing.breast_detector import (
+    WEIGHTS_NAME,
+    best_box,
+    detect,
+    detector_file,
+    load_detector,
+    reduced,
+)
 from processing.yolox import Yolox
 from training.detector_scores import overlap
 
@@ -116,6 +123,18 @@ def test_where_the_detector_is_unsure_the_threshold_decides():
     found = find_breast(pixels, clueless)
     assert found == find_by_threshold(pixels) and found.source == "threshold"
     assert agreement(found, truth)[0] > 0.85
+
+
+@pytest.mark.parametrize("level", [0, 2])
+def test_finer_cells_are_asked_where_the_coarsest_are_unsure(level):
+    torch.manual_seed(0)
+    network = Yolox().eval()
+    for predictions in (network.head.obj_preds, network.head.cls_preds):
+        for number, prediction in enumerate(predictions):
+            torch.nn.init.zeros_(prediction.weight)
+            torch.nn.init.constant_(prediction.bias, 6 if number == level else -6)
+    _, score = detect(reduced(phantom()[0], 416), network)
+    assert score > 0.98
 
 
 @pytest.mark.parametrize("inverted", [False, True])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from processing.yolox import Yolox, cells, decode, fused
+from processing.yolox import LEVELS, Yolox, cells, decode, fused
 
 GOLDEN = Path(__file__).parent / "golden" / "yolox"
 sys.path.insert(0, str(GOLDEN))
@@ -61,6 +61,14 @@ def test_fusing_changes_nothing_but_the_speed():
     before = network(known_input())
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused(network).modules())
     torch.testing.assert_close(network(known_input()), before, atol=1e-4, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_the_cells_of_single_strides_are_together_those_of_all():
+    network, images = ours("yolox_nano"), known_input()
+    features, size = network.backbone(images), images.shape[-2:]
+    parts = [network.predict(features, size, (level,)) for level in LEVELS]
+    torch.testing.assert_close(torch.cat(parts, dim=1), network(images))
 
 
 def test_the_nano_model_has_its_published_number_of_parameters():
