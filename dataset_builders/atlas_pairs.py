@@ -16,16 +16,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from dataset_builders.atlas import scanned_page, text_layer
-from dataset_builders.atlas.cleaning import Vocabulary
-from dataset_builders.atlas.figures import FigureFound, find_figures, same_patient
-from dataset_builders.atlas.layout import (
-    Box,
-    PageLayout,
-    PictureBox,
-    content_lines,
-    content_pictures,
-    inside,
-)
+from dataset_builders.atlas.figures import FigureFound, find_all_figures, same_patient
+from dataset_builders.atlas.layout import Box, PageLayout, PictureBox, inside
 from dataset_builders.atlas.pdf import AtlasError, open_pdf
 from dataset_builders.atlas.scanned_page import import_tesseract, read_scan
 from dataset_builders.atlas.truth import normalised_figure
@@ -102,7 +94,7 @@ def read_atlas(
         layouts = read_layouts(path, kind=kind, processes=processes, progress=progress)
         if kept is not None:
             _keep(kept, layouts)
-    figures = figures_of(layouts)
+    figures = find_all_figures(layouts)
     if not figures:
         raise AtlasError(
             f"{path} has no captioned figure in its {len(layouts)} pages; captions must begin with "
@@ -161,16 +153,8 @@ def _read_as_scan(page: Any, kind: str) -> bool:
     return kind == "scanned" and bool(page.get_image_info())
 
 
-def figures_of(layouts: Sequence[PageLayout]) -> list[FigureFound]:
-    """All captioned figures, in reading order."""
-    lines, pictures = content_lines(layouts), content_pictures(layouts)
-    vocabulary = Vocabulary(line.text for page in layouts for line in lines[page.number])
-    found = [find_figures(page, lines[page.number], pictures[page.number], vocabulary) for page in layouts]
-    return [figure for figures in found for figure in figures]
-
-
 def is_scanned(page: Any) -> bool:
-    """Whether a pymupdf.Page is one big picture without visible text of its own.
+    """Whether a pymupdf.Page is one big picture of paper without visible text of its own.
 
     The invisible text that OCR programs lay under or over a scan is not used: it has no reliable places.
     """
@@ -182,7 +166,7 @@ def is_scanned(page: Any) -> bool:
     if not scans:
         return False
     visible = sum(len(span["chars"]) for span in page.get_texttrace() if not _hidden(span, scans))
-    return visible < FEWEST_LETTERS
+    return visible < FEWEST_LETTERS and not text_layer.is_plate(page)
 
 
 def _hidden(span: dict, scans: Sequence[tuple[int, Box]]) -> bool:
@@ -207,14 +191,14 @@ def load_pictures(document: Any, layout: PageLayout, pictures: Sequence[PictureB
     """Pictures of one page as 8-bit grey ("L"), at their own resolution, in the order given."""
     page = document[layout.number - 1]
     if layout.kind == "text":
-        yield from (text_layer.load_picture(page, picture) for picture in pictures)
+        yield from text_layer.load_pictures(page, pictures)
     else:
         yield from scanned_page.load_pictures(page, layout, pictures)
 
 
 def box_on_page(layout: PageLayout, picture: PictureBox) -> Box:
-    """A picture's box on the page as it is shown; the one place where a layout's coordinates are left."""
-    return picture.box
+    """A picture's box on the page as it is shown, in points; the one place where a layout's coordinates are left."""
+    return layout.on_page(picture.box)
 
 
 def cases_of(figures: Sequence[FigureFound]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from dataset_builders.atlas.layout import Box, PictureBox
@@ -15,6 +15,7 @@ from dataset_builders.atlas.pdf import open_pdf
 from dataset_builders.atlas.sections import SECTIONS, find_sections
 from dataset_builders.atlas.truth import normalised_figure
 from dataset_builders.atlas_pairs import Atlas, box_on_page, cases_of
+from dataset_builders.folds import join_groups
 
 
 @dataclass(eq=False)
@@ -74,11 +75,11 @@ class Entry:
 def entries_of(atlas: Atlas) -> list[Entry]:
     """One entry for each picture of each figure, in reading order."""
     beside = case_texts(atlas.layouts, atlas.figures)
-    entries, seen = [], set()
+    entries, seen = [], {}  # number → caption
     for figure, case in zip(atlas.figures, cases_of(atlas.figures), strict=True):
         caption_id = f"{atlas.source}/{figure.number}"
-        again = normalised_figure(figure.number) in seen
-        seen.add(normalised_figure(figure.number))
+        # A figure that goes on over a page comes twice, with its whole caption.
+        again = seen.setdefault(normalised_figure(figure.number), figure.caption) != figure.caption
         for number, picture in enumerate(figure.pictures, start=1):
             entry = Entry(
                 atlas.source,
@@ -118,6 +119,8 @@ def look_at(atlas: Atlas, entries: Iterable[Entry]) -> None:
             smalls = small_pictures(document, layout, [e.picture for e in group], [e.box for e in group])
             for entry, small in zip(group, smalls, strict=True):
                 entry.look = Look.at(small)
+                if entry.picture.drawing:
+                    entry.look = replace(entry.look, cannot="drawing")
 
 
 def name_panels(entries: Sequence[Entry], *, split: bool) -> None:
@@ -168,19 +171,11 @@ def judge_pictures(entries: Iterable[Entry]) -> None:
 def join_cases(entries: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
     """Put pictures that look the same into one case, so that no split parts them; the pairs of such pictures."""
     same = [(entries[i], entries[j]) for i, j in near_duplicates([entry.look for entry in entries])]
-    first: dict[str, str] = {}  # case → one that it was joined to
-
-    def root(case: str) -> str:
-        while case in first:
-            case = first[case]
-        return case
-
     for a, b in same:
         if a.case != b.case:  # within a case, a picture may well come twice
             a.doubts.append(f"looks the same as {b.place}")
             b.doubts.append(f"looks the same as {a.place}")
-        if root(a.case) != root(b.case):
-            first[root(b.case)] = root(a.case)
-    for entry in entries:
-        entry.case = root(entry.case)
+    joined = join_groups([entry.case for entry in entries], [(a.case, b.case) for a, b in same])
+    for entry, case in zip(entries, joined, strict=True):
+        entry.case = case
     return same

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dataset_builders.atlas.cleaning import Vocabulary, join_lines
-from dataset_builders.atlas.figures import LABEL, FigureFound
+from dataset_builders.atlas.figures import FigureFound, leftovers
 from dataset_builders.atlas.layout import (
     Block,
     PageLayout,
@@ -35,30 +35,27 @@ class Orphan:
 def unmatched_pictures(
     layouts: Sequence[PageLayout], figures: Sequence[FigureFound]
 ) -> list[tuple[int, PictureBox]]:
-    """(page, picture) of the pictures that belong to no figure, in the order of the pages, from the top."""
+    """(page, picture) of the images that belong to no figure, in the order of the pages, from the top.
+
+    Drawings without a caption are ornaments and tables more often than not, and are not among them.
+    """
     taken = {(figure.page, picture.box) for figure in figures for picture in figure.pictures}
     return [
         (page, picture)
         for page, pictures in content_pictures(layouts).items()
         for picture in sorted(pictures, key=lambda picture: (picture.box[1], picture.box[0]))
-        if (page, picture.box) not in taken
+        if (page, picture.box) not in taken and not picture.drawing
     ]
 
 
 def orphan_captions(layouts: Sequence[PageLayout], figures: Sequence[FigureFound]) -> list[Orphan]:
-    """Paragraphs that begin as captions do, with the number of no figure; running text may begin so too."""
-    lines = content_lines(layouts)
-    vocabulary = Vocabulary(line.text for page in lines.values() for line in page)
+    """Captions that no picture was found for, unless a figure of their number was found elsewhere."""
     known = {normalised_figure(figure.number) for figure in figures}
-    orphans = []
-    for page, own in lines.items():
-        for block in group_lines(own):
-            text = join_lines([line.text for line in block.lines], vocabulary)
-            label = LABEL.match(text)
-            number = re.sub(r"\s", "", label.group(1)) if label else ""
-            if number and normalised_figure(number) not in known:
-                orphans.append(Orphan(number, page, text[label.end() :]))
-    return orphans
+    return [
+        Orphan(rest.number, rest.page, rest.text)
+        for rest in leftovers(layouts, figures)
+        if rest.kind == "caption" and normalised_figure(rest.number) not in known
+    ]
 
 
 def case_texts(layouts: Sequence[PageLayout], figures: Sequence[FigureFound]) -> dict[int, str]:

@@ -10,23 +10,19 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from dataset_builders.atlas.layout import Box, PageLayout, PictureBox
 from dataset_builders.atlas.modality import looks_like
 from dataset_builders.atlas.pdf import import_pymupdf, open_pdf
-from dataset_builders.near_duplicates import near_pairs, perceptual_hash
+from dataset_builders.near_duplicates import SAME, fine_detail, near_pair_array, perceptual_hash, share_alike
 
 SIDE = 256  # pixels of the longer side
 SCAN_DPI = 110  # of a page that has to be turned
-DETAIL = 64  # pixels a side
-BLUR = 3.0  # pixels at DETAIL: coarser than this, all breasts are alike
-SAME = 0.88  # correlation of fine detail; different phantoms reach 0.75, a picture printed twice 0.95
 
 
 @dataclass(frozen=True)
 class Look:
-    """What is remembered of a picture. hash: perceptual, of 64 bits; detail: (4096,) float16 of length 1;
+    """What is remembered of a picture. hash: perceptual, of 64 bits; detail: (64, 64) int8, as fine_detail has it;
     cannot: what it must be where it cannot be a mammogram (see modality.looks_like)."""
 
     hash: int
@@ -35,7 +31,7 @@ class Look:
 
     @classmethod
     def at(cls, small: Image.Image) -> Look:
-        return cls(perceptual_hash(small), _detail(small), looks_like(small))
+        return cls(perceptual_hash(small), fine_detail(small), looks_like(small))
 
 
 def small_pictures(
@@ -58,18 +54,12 @@ def near_duplicates(looks: Sequence[Look]) -> list[tuple[int, int]]:
 
     The hash alone will not do: at its 8 × 8 frequencies, breasts of one side and view look alike.
     """
-    near = near_pairs([look.hash for look in looks], distance=6)
-    return [(i, j) for i, j in near if float(np.dot(*_details(looks[i], looks[j]))) > SAME]
-
-
-def _details(a: Look, b: Look) -> tuple[np.ndarray, np.ndarray]:
-    return a.detail.astype(np.float32), b.detail.astype(np.float32)
-
-
-def _detail(small: Image.Image) -> np.ndarray:
-    grey = np.asarray(small.convert("L").resize((DETAIL, DETAIL), Image.Resampling.BOX), np.float32)
-    fine = (grey - ndimage.gaussian_filter(grey, BLUR)).ravel()
-    return (fine / max(1e-6, float(np.linalg.norm(fine)))).astype(np.float16)
+    near = near_pair_array([look.hash for look in looks], distance=6)
+    if not len(near):
+        return []
+    details = np.stack([look.detail for look in looks])
+    alike = share_alike(details[near[:, 0]], details[near[:, 1]]) >= SAME
+    return [tuple(pair) for pair in near[alike].tolist()]
 
 
 def _shown(page: Any, box: tuple, zoom: float) -> Image.Image:
