@@ -11,6 +11,7 @@ CORE = [
     "datasets>=4.4",
     "huggingface_hub>=1.0",
     "imagehash>=4.3",
+    "isal>=1.7",  # Intel's deflate, which writes PNGs several times faster than zlib
     "jinja2>=3.1",
     "matplotlib>=3.9",
     "multiprocess>=0.70.16",
@@ -18,6 +19,7 @@ CORE = [
     "openpyxl>=3.1",
     "pandas>=2.2",
     "pillow>=11.0",
+    "pyarrow>=21.0",
     "pydicom>=3.0",
     "pyyaml>=6.0",
     "safetensors>=0.5",
@@ -39,8 +41,11 @@ DICOM = [
     "pylibjpeg-rle>=2.1",
 ]
 
-# Preparing folders of images: OpenCV writes 16-bit PNGs faster than Pillow.
-PREPARE = ["opencv-python-headless>=4.10", *DICOM]
+# Burned-in text in a data set's images, with tesseract.
+AUDIT = ["opencv-python-headless>=4.10", "pytesseract>=0.3.13"]
+
+# Building data sets on a Ray cluster.
+CLUSTER = ["ray>=2.50"]
 
 # Reading atlases. PyMuPDF is AGPL-3.0 (or commercial), which is why it is not in the core.
 ATLAS = ["pymupdf>=1.24,<2", "pytesseract>=0.3.13", "rapidfuzz>=3.9"]
@@ -66,10 +71,10 @@ TEST = [
     "pytest>=8.3",
     "pytest-xdist>=3.6",
     "ruff>=0.14",
+    *AUDIT,  # its OpenCV is also what the published code stretched images with, to compare with
     *DEMO,
     *LORA,
     *ONNX,
-    *PREPARE,  # its OpenCV is also what the published code stretched images with, to compare with
     *SEARCH,
 ]
 
@@ -91,15 +96,20 @@ setup(
         "evaluation",
         "training",
     ],
-    package_data={"evaluation": ["*.jinja", "*.html", "*.css"], "processing": ["*.safetensors"]},
+    package_data={
+        "dataset_builders": ["*.jinja"],
+        "evaluation": ["*.jinja", "*.html", "*.css"],
+        "processing": ["*.safetensors"],
+    },
     install_requires=CORE,
     extras_require={
         "dicom": DICOM,
         "atlas": ATLAS,
+        "audit": AUDIT,
         "bench": BENCH,
+        "cluster": CLUSTER,
         "lora": LORA,
         "onnx": ONNX,
-        "prepare": PREPARE,
         "search": SEARCH,
         "demo": DEMO,
         "test": TEST,

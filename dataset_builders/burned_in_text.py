@@ -41,7 +41,7 @@ class Letter(NamedTuple):
 def what_is_missing() -> str | None:
     """What has to be installed before text can be read, as a sentence without its full stop; None: nothing."""
     if cv2 is None:
-        return "OpenCV, which finds letters, is not installed; run: pip install opencv-python-headless"
+        return "OpenCV, which finds letters, is not installed; pip install opencv-python-headless"
     try:
         import_tesseract()
     except AtlasError as error:

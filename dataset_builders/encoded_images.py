@@ -5,16 +5,15 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 import processing
+from dataset_builders.png import encode_png
 from dataset_builders.prepared_images import with_bits
 from processing import find_breast, read_image
 
@@ -35,9 +34,7 @@ def encoded_image(path: str | Path, *, crop: bool = True, bits: int = 8) -> byte
     if crop:
         with _one_thread():
             pixels = find_breast(pixels).crop(pixels)
-    buffer = io.BytesIO()
-    Image.fromarray(with_bits(pixels, bits)).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    return encode_png(with_bits(pixels, bits))
 
 
 @contextmanager

@@ -9,11 +9,7 @@ from __future__ import annotations
 import struct
 
 import numpy as np
-
-try:
-    from isal import isal_zlib
-except ImportError:  # said when a picture is encoded
-    isal_zlib = None
+from isal import isal_zlib
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"  # section 5.2
 GREY, SUB = 0, 1  # colour type (11.2.1) and filter type (9.2)
@@ -23,9 +19,8 @@ LEVEL = 1  # of ISA-L's 0 to 3
 def encode_png(pixels: np.ndarray) -> bytes:
     """(H, W) uint8 or uint16 → the bytes of a grey PNG of as many bits, without loss.
 
-    Raises ValueError for other arrays, and where python-isal is not installed.
+    Raises ValueError for other arrays.
     """
-    check_installed()
     if pixels.ndim != 2 or not pixels.size or pixels.dtype.kind != "u" or pixels.itemsize > 2:
         raise ValueError(
             f"an array of shape {pixels.shape} and type {pixels.dtype} is no grey picture; "
@@ -35,12 +30,6 @@ def encode_png(pixels: np.ndarray) -> bytes:
     head = struct.pack(">2I5B", width, height, 8 * pixels.itemsize, GREY, 0, 0, 0)
     data = isal_zlib.compress(_filtered(pixels), LEVEL)
     return b"".join((SIGNATURE, *_chunk(b"IHDR", head), *_chunk(b"IDAT", data), *_chunk(b"IEND", b"")))
-
-
-def check_installed() -> None:
-    """Raises ValueError where python-isal is missing."""
-    if isal_zlib is None:
-        raise ValueError("writing PNGs needs python-isal; pip install isal.")
 
 
 def _filtered(pixels: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ import torch
 
 from processing import BreastBox, Mammogram, find_breast, read_image, to_uint8
 
-from .png import check_installed, encode_png
+from .png import encode_png
 from .records import VIEWS
 
 IMAGES, MANIFEST, OPTIONS = "images", "manifest.csv", "options.json"
@@ -61,10 +61,8 @@ def open_output(output: Path, how: Preparation) -> set[str]:
 
     Those are the ones that the manifest has, without an error and with their image; all other rows are taken out.
 
-    Raises ValueError where the folder was made with another preparation, or is one of something else, and where the
-    PNG encoder is not installed.
+    Raises ValueError where the folder was made with another preparation, or is one of something else.
     """
-    check_installed()
     noted, manifest = output / OPTIONS, output / MANIFEST
     if not noted.exists():
         if output.exists() and (not output.is_dir() or any(output.iterdir())):

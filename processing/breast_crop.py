@@ -10,6 +10,7 @@ from .bright_regions import box_of, largest_component, opened, reduced_by_area, 
 from .yolox import Yolox
 
 REACH = 0.08  # of the detector's box: how far beyond it its edges may be corrected
+AGREEMENT = 0.75  # of the corrected box with the detector's
 # How far x0, y0, x1, y1 are drawn in; outwards they go the whole way.
 INWARDS = np.array([0.6, 1.0, 0.6, 1.0])
 # By how much of its size a box grows where it cuts the breast, and how often at most.
@@ -64,6 +65,22 @@ def find_breast(pixels, detector: Yolox | None = None) -> BreastBox:
 
 def refined(image: np.ndarray, box: np.ndarray) -> np.ndarray:
     """The detector's box (x0, y0, x1, y1) in an (h, w) image, its edges drawn to those of the component within it.
+
+    The detector's own where the two differ much: fog and grain stand out of the background as well as a breast does.
+    """
+    drawn = _drawn_to_edges(image, box)
+    return drawn if _overlap(drawn, box) >= AGREEMENT else box
+
+
+def _overlap(box: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two boxes."""
+    low, high = np.maximum(box[:2], other[:2]), np.minimum(box[2:], other[2:])
+    both = np.clip(high - low, 0, None).prod()
+    return float(both / max((box[2:] - box[:2]).prod() + (other[2:] - other[:2]).prod() - both, 1e-9))
+
+
+def _drawn_to_edges(image: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Its edges at those of the component in it.
 
     The component is what stands out of the background in the box and a little around it; where the breast is cut by
     the window that is looked at, the window grows. An edge that is far from the detector's is left where that is.

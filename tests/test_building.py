@@ -27,8 +27,7 @@ from dataset_builders.encoded_images import _statements, code_version, encoded_i
 from dataset_builders.phantom.archives import write_teknofest
 from dataset_builders.phantom.case import draw_case
 from dataset_builders.publishing import push_private
-from dataset_builders.record_builder import RecordConfig
-from dataset_builders.teknofest import TeknofestBuilder
+from dataset_builders.teknofest import TeknofestBuilder, TeknofestConfig
 from dataset_builders.terms import Terms
 from processing import MamClipImageProcessor, read_image
 from training.data import PAIR_COLUMNS, RECORD_COLUMNS, load_table
@@ -39,7 +38,7 @@ SHEET = "veri_bilgisi.xlsx"
 
 
 @dataclass
-class OwnConfig(RecordConfig):
+class OwnConfig(TeknofestConfig):
     kind: Literal["all", "some"] = field(default="all", metadata={"help": "which 100 % of the images"})
     ages: Mapping[str, float] = field(default_factory=dict, metadata={"help": "by group"})
     factor: float | None = None

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from dataset_builders import png
 from dataset_builders.png import SIGNATURE, encode_png
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -74,9 +73,3 @@ def test_the_chunks_are_those_of_the_specification():
 def test_what_is_no_grey_picture_is_refused(shape, dtype):
     with pytest.raises(ValueError, match="expected \\(height, width\\) of uint8 or uint16"):
         encode_png(np.zeros(shape, dtype))
-
-
-def test_a_missing_encoder_is_said(monkeypatch):
-    monkeypatch.setattr(png, "isal_zlib", None)
-    with pytest.raises(ValueError, match="pip install isal"):
-        encode_png(np.zeros((4, 4), np.uint8))

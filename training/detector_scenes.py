@@ -16,6 +16,7 @@ from .detector_films import Film
 
 LINEAR = 2.0  # the exponent that undoes a film's square roots
 SMALLEST = 12  # pixels: a breast that shows less is not asked for
+MARGIN = 0.7  # of a film's side: the widest margin around it; most are much narrower
 COVERED = 0.02  # of a foreign thing may lie on the breast
 
 
@@ -76,7 +77,7 @@ def _window(film: Film, rng) -> tuple[float, float, float, float]:
     for edge in range(4):
         chance, room = rng.random(), abs(box[edge] - edges[edge])
         if chance < 0.3:  # a margin around the film
-            edges[edge] += outwards[edge] * rng.uniform(0, 0.3) * (width, height)[edge % 2]
+            edges[edge] += outwards[edge] * MARGIN * rng.random() ** 2 * (width, height)[edge % 2]
         elif chance < 0.55:  # cut, up to the breast
             edges[edge] -= outwards[edge] * rng.uniform(0, 1) * room
         elif chance < 0.62:  # cut, with some of the breast
