@@ -20,6 +20,10 @@ TINT = 0.945  # … and what may lie between their dark parts
 INK = 0.7  # of the paper: letters and lines
 RECTANGLE = 0.8  # of its box that a rectangular picture fills
 FILM = 0.85  # of its box that a film fills, bright tissue inside it counted
+FILM_LABEL = 40  # letters and specks on a film; a text has more
+BARE = (
+    0.06  # dark share of paper that another page's pictures show through; tissue is darker between its parts
+)
 FILLED = 0.4  # of its box that any other picture fills
 CONTENT = (
     0.1  # of a rectangle that is dark in a picture; less is a tinted box with text, or another page's shadow
@@ -35,7 +39,7 @@ def find_pictures(level: np.ndarray, unit: float) -> list[Box]:
     window = np.ones((size, size), bool)
     dark = ndimage.binary_opening(level < DARK, window)
     tint = ndimage.binary_opening(ndimage.uniform_filter(level, 3) < TINT, window) | dark
-    places = list(_rectangles(tint, dark, unit))
+    places = list(_rectangles(tint, dark, _letters(level, dark), unit))
     places = [place for place in places if not any(_within(place, other) for other in places)]
     return [box for place in places for box in panels_of(level, _points(place, unit), unit)]
 
@@ -74,11 +78,14 @@ def merged(boxes: Sequence[Box], near: float = 0.0) -> list[Box]:
     return done
 
 
-def _rectangles(tint: np.ndarray, dark: np.ndarray, unit: float) -> Iterator[tuple[slice, slice]]:
+def _rectangles(
+    tint: np.ndarray, dark: np.ndarray, letters: np.ndarray, unit: float
+) -> Iterator[tuple[slice, slice]]:
     """Tinted rectangles with dark content; where a tinted part is no rectangle, or several, the dark parts in it."""
     labels, _ = ndimage.label(tint)
     parts, _ = ndimage.label(dark)
     pieces = ndimage.find_objects(parts)
+    large = [piece for piece in pieces if _large(_points(piece, unit))]
     for index, place in enumerate(ndimage.find_objects(labels), start=1):
         if not _large(_points(place, unit)):
             continue
@@ -87,10 +94,34 @@ def _rectangles(tint: np.ndarray, dark: np.ndarray, unit: float) -> Iterator[tup
         inner = [(_core(shape, piece), shape) for piece, shape in inner if _large(_points(piece, unit))]
         films = [film for film, shape in inner if ndimage.binary_fill_holes(shape).mean() >= FILM]
         core = _core(mask, place)
-        if len(films) < 2 and tint[core].mean() >= RECTANGLE and dark[core].mean() >= CONTENT:
+        if (
+            len(films) < 2
+            and not _holds_text(letters, dark, core, large)
+            and tint[core].mean() >= RECTANGLE
+            and dark[core].mean() >= CONTENT
+        ):
             yield core
         else:
             yield from (piece for piece, _ in inner if dark[piece].mean() >= FILLED)
+
+
+def _letters(level: np.ndarray, dark: np.ndarray) -> np.ndarray:
+    """Mask (H, W) bool of ink in strokes."""
+    return (level < INK) & ~ndimage.binary_dilation(dark, np.ones((3, 3)))
+
+
+def _holds_text(
+    letters: np.ndarray, dark: np.ndarray, place: tuple[slice, slice], pieces: Sequence[tuple[slice, slice]]
+) -> bool:
+    """Whether a place has letters, and nothing dark, outside the large dark parts; a film label has only a few."""
+    rest = np.zeros(dark.shape, bool)
+    rest[place] = True
+    for piece in pieces:
+        rest[piece] = False
+    if not rest.any() or dark[rest].mean() > BARE:
+        return False
+    _, count = ndimage.label(letters & rest)
+    return count > FILM_LABEL
 
 
 def _core(mask: np.ndarray, place: tuple[slice, slice], share: float = 0.15) -> tuple[slice, slice]:

@@ -118,6 +118,8 @@ def pictures_and_drawings(
         if _holds_text([word for word in words if inside(word["box"], outline)]):
             continue
         held = [box for box in found if inside(box, outline, 0.9)]
+        if not held and any(inside(outline, box, 0.5) for box in found):
+            continue  # drawn in a picture
         if held and sum(map(_area, held)) < FRAMED * _area(outline):
             continue
         panels = panels_of(level, outline, unit) if held else [outline]
