@@ -115,7 +115,7 @@ def test_the_same_pages_with_everything_wrong_at_once(dpi, skew, tmp_path):
     rng = np.random.default_rng(8)
     sheets = [two_panels_on_black(rng, 1), beside_and_above(rng, 2), picture_with_its_caption(rng, 3)]
     spoil = Spoil(
-        dpi=dpi, skew=skew, paper=(222, 220, 212), ink=50, noise=6, specks=40, through=0.08, jpeg=60
+        dpi=dpi, skew=skew, paper=(222, 220, 212), ink=50, noise=6, specks=40, through=0.04, jpeg=60
     )
     check(tmp_path / "a.pdf", write_scans(tmp_path / "a.pdf", sheets, spoil))
 
@@ -229,6 +229,15 @@ def test_labels_as_they_were_printed(read, meant):
 def test_specks_and_unsure_signs_are_no_words():
     words = [word("A", 10, 10), word(".", 17, 14), {**word("~", 20, 10), "conf": 30.0}, word("mass", 26, 10)]
     assert [line.text for line in to_lines(words)] == ["A mass"]
+
+
+def test_lines_of_a_paragraph_have_one_size_and_a_heading_keeps_its_own():
+    words = [
+        {"text": text, "conf": 95.0, "box": (10, y, 60, y + high), "place": (1, 1, line)}
+        for line, text, y, high in ((1, "Masses", 10, 12.0), (2, "glands", 30, 9.2), (3, "an", 42, 4.0))
+    ]
+    sizes = [line.size for line in to_lines(words)]
+    assert sizes[1] == sizes[2] != sizes[0]
 
 
 # ---- where it is on the page

@@ -16,7 +16,7 @@ from dataset_builders.atlas.scan_panels import cut_panels
 
 LETTER = 3.5  # points: wider than the strokes of letters, which an opening of this size takes away
 DARK = 0.8  # of the paper: what pictures are made of, …
-TINT = 0.945  # … and what may lie between their dark parts
+TINTS = 0.945, 0.915, 0.885  # … and what may lie between their dark parts
 INK = 0.7  # of the paper: letters and lines
 RECTANGLE = 0.8  # of its box that a rectangular picture fills
 FILM = 0.85  # of its box that a film fills, bright tissue inside it counted
@@ -34,14 +34,24 @@ SPARSE = 0.25  # of its box that a drawing's lines cover at most
 
 
 def find_pictures(level: np.ndarray, unit: float) -> list[Box]:
-    """Boxes in points of all pictures that are not drawn in lines."""
+    """Boxes in points of all pictures that are not drawn in lines.
+
+    They are tinted rectangles with something dark in them. Where another page's shadow joins them to something
+    else, a darker tint tells them apart; what is no rectangle in any tint is as large as its dark part.
+    """
     size = max(2, round(LETTER / unit))
     window = np.ones((size, size), bool)
+    smooth = ndimage.uniform_filter(level, 3)
     dark = ndimage.binary_opening(level < DARK, window)
-    tint = ndimage.binary_opening(ndimage.uniform_filter(level, 3) < TINT, window) | dark
-    places = list(_rectangles(tint, dark, _letters(level, dark), unit))
-    places = [place for place in places if not any(_within(place, other) for other in places)]
-    return [box for place in places for box in panels_of(level, _points(place, unit), unit)]
+    pieces = list(_parts(dark, unit))
+    found: list[tuple[slice, slice]] = []
+    for tint in TINTS:
+        mask = ndimage.binary_opening(smooth < tint, window) | dark
+        places = [core for core, _ in _parts(mask, unit) if _is_picture(core, mask, dark, level, pieces)]
+        found += [place for place in places if not any(_within(place, other) for other in found)]
+    filled = [core for core, _ in pieces if dark[core].mean() >= FILLED]
+    found += [core for core in filled if not any(_within(core, other) for other in found)]
+    return [box for place in found for box in panels_of(level, _points(place, unit), unit)]
 
 
 def panels_of(level: np.ndarray, box: Box, unit: float) -> list[Box]:
@@ -78,31 +88,27 @@ def merged(boxes: Sequence[Box], near: float = 0.0) -> list[Box]:
     return done
 
 
-def _rectangles(
-    tint: np.ndarray, dark: np.ndarray, letters: np.ndarray, unit: float
-) -> Iterator[tuple[slice, slice]]:
-    """Tinted rectangles with dark content; where a tinted part is no rectangle, or several, the dark parts in it."""
-    labels, _ = ndimage.label(tint)
-    parts, _ = ndimage.label(dark)
-    pieces = ndimage.find_objects(parts)
-    large = [piece for piece in pieces if _large(_points(piece, unit))]
+def _parts(mask: np.ndarray, unit: float) -> Iterator[tuple[tuple[slice, slice], bool]]:
+    """The large parts of a mask: their boxes, and whether each is a film, dark all over but for tissue inside it."""
+    labels, _ = ndimage.label(mask)
     for index, place in enumerate(ndimage.find_objects(labels), start=1):
-        if not _large(_points(place, unit)):
-            continue
-        mask = labels[place] == index
-        inner = [(pieces[i - 1], parts[pieces[i - 1]] == i) for i in np.unique(parts[place][mask]) if i]
-        inner = [(_core(shape, piece), shape) for piece, shape in inner if _large(_points(piece, unit))]
-        films = [film for film, shape in inner if ndimage.binary_fill_holes(shape).mean() >= FILM]
-        core = _core(mask, place)
-        if (
-            len(films) < 2
-            and not _holds_text(letters, dark, core, large)
-            and tint[core].mean() >= RECTANGLE
-            and dark[core].mean() >= CONTENT
-        ):
-            yield core
-        else:
-            yield from (piece for piece, _ in inner if dark[piece].mean() >= FILLED)
+        if _large(_points(place, unit)):
+            shape = labels[place] == index
+            yield _core(shape, place), ndimage.binary_fill_holes(shape).mean() >= FILM
+
+
+def _is_picture(
+    place: tuple[slice, slice],
+    tint: np.ndarray,
+    dark: np.ndarray,
+    level: np.ndarray,
+    pieces: Sequence[tuple[tuple[slice, slice], bool]],
+) -> bool:
+    """Whether a place is one tinted rectangle with dark content; not several films, nor a tinted text."""
+    if tint[place].mean() < RECTANGLE or dark[place].mean() < CONTENT:
+        return False
+    films = [piece for piece, film in pieces if film and _within(piece, place)]
+    return len(films) < 2 and not _holds_text(_letters(level, dark), dark, place, [p for p, _ in pieces])
 
 
 def _letters(level: np.ndarray, dark: np.ndarray) -> np.ndarray:
@@ -147,7 +153,7 @@ def _touch(a: Box, b: Box, near: float) -> bool:
 
 
 def _within(place: tuple[slice, slice], other: tuple[slice, slice]) -> bool:
-    return place is not other and inside(_points(place, 1.0), _points(other, 1.0), 0.9)
+    return inside(_points(place, 1.0), _points(other, 1.0), 0.8)
 
 
 def _large(box: Box) -> bool:

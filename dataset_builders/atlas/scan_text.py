@@ -17,6 +17,7 @@ from dataset_builders.atlas.layout import Box, Line, union
 from dataset_builders.atlas.pdf import AtlasError
 from dataset_builders.atlas.scan_labels import repair_label
 
+SAME_SIZE = 1.25  # how far the sizes measured on lines of one paragraph may be apart
 COLUMN_GAP = 2.2  # line heights between two words that begin another column
 ENGINE = "--oem 1 --psm 3"
 ASCENDER, X_HEIGHT, DESCENDER = 0.71, 0.49, 0.21  # of the size: between those of Times and Helvetica
@@ -80,15 +81,21 @@ def _word(data: dict, i: int, unit: float) -> dict:
 
 def to_lines(words: list[dict]) -> Iterator[Line]:
     """OCR words → lines without noise; a line that runs over the gutter of two columns is cut there."""
-    for _, members in groupby(words, key=lambda word: word["place"]):
-        whole = _without_dirt(list(members))
-        if not whole:
-            continue
-        for piece in _cut_at_gutters(whole, letter_size(whole)):
-            text = repair_label(" ".join(word["text"] for word in piece))
-            text = " ".join(repair_ocr(word) for word in text.split())
-            size = letter_size(piece)
-            yield Line(_line_box(piece, size), text, size)
+    for _, paragraph in groupby(words, key=lambda word: word["place"][:2]):
+        lines = [list(line) for _, line in groupby(paragraph, key=lambda word: word["place"])]
+        lines = [line for line in map(_without_dirt, lines) if line]
+        usual = letter_size([word for line in lines for word in line]) if lines else 0.0
+        for line in lines:
+            for piece in _cut_at_gutters(line, letter_size(line)):
+                text = repair_label(" ".join(word["text"] for word in piece))
+                text = " ".join(repair_ocr(word) for word in text.split())
+                size = _steadied(letter_size(piece), usual)
+                yield Line(_line_box(piece, size), text, size)
+
+
+def _steadied(size: float, usual: float) -> float:
+    """A line's size, or that of its paragraph if it is not clearly another: some faces' letters reach unusually far."""
+    return usual if 1 / SAME_SIZE <= size / usual <= SAME_SIZE else size
 
 
 def _line_box(words: list[dict], size: float) -> Box:
