@@ -15,6 +15,7 @@ from dataset_builders.atlas.scan_image import levelled, scanner_edge
 from dataset_builders.atlas.scan_labels import repair_label
 from dataset_builders.atlas.scan_panels import cut_panels
 from dataset_builders.atlas.scan_pictures import find_outlines, find_pictures
+from dataset_builders.atlas.scan_second_look import look_again
 from dataset_builders.atlas.scan_text import to_lines
 from dataset_builders.atlas.scanned_page import (
     box_on_page,
@@ -238,6 +239,28 @@ def test_lines_of_a_paragraph_have_one_size_and_a_heading_keeps_its_own():
     ]
     sizes = [line.size for line in to_lines(words)]
     assert sizes[1] == sizes[2] != sizes[0]
+
+
+def test_only_doubtful_blocks_are_read_again_and_only_a_surer_reading_counts(monkeypatch):
+    page = np.full((1000, 1000), 255, np.uint8)
+    for x in (100, 600):  # two blocks of text at 300 dpi
+        page[100:130, x : x + 300] = page[150:180, x : x + 300] = 0
+    left = [{**word("right", 30, 25), "box": (24, 24, 90, 31)}]
+    doubtful = [{**word("dagger", 150, 25), "conf": 9.0, "box": (144, 24, 200, 43)}]
+    seen = []
+
+    def read(crop, dpi, language, mode):
+        seen.append((crop.shape, mode))
+        return [{**word("mass", 0, 0), "conf": sure, "box": (4, 4, 40, 11)}]
+
+    monkeypatch.setattr("dataset_builders.atlas.scan_second_look.read_words", read)
+    sure = 90.0
+    words = look_again(page, left + doubtful, 300, "eng")
+    assert [w["text"] for w in words] == ["right", "mass"] and len(seen) == 1 and seen[0][1] == 6
+    assert words[1]["box"][0] == pytest.approx(144, abs=6) and words[1]["box"][1] == pytest.approx(24, abs=6)
+    sure = 5.0
+    assert look_again(page, left + doubtful, 300, "eng") == left + doubtful
+    assert look_again(page, left, 300, "eng") == left and len(seen) == 2
 
 
 # ---- where it is on the page

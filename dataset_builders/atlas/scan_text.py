@@ -19,7 +19,7 @@ from dataset_builders.atlas.scan_labels import repair_label
 
 SAME_SIZE = 1.25  # how far the sizes measured on lines of one paragraph may be apart
 COLUMN_GAP = 2.2  # line heights between two words that begin another column
-ENGINE = "--oem 1 --psm 3"
+ENGINE = "--oem 1"
 ASCENDER, X_HEIGHT, DESCENDER = 0.71, 0.49, 0.21  # of the size: between those of Times and Helvetica
 ABOVE_BASE, BELOW_BASE = 0.78, 0.24  # of the size: what a line takes up
 WHOLE_LINE = 1.13  # of the size: the height of a line's box
@@ -51,14 +51,14 @@ def import_tesseract() -> Any:
     return pytesseract
 
 
-def read_words(grey: np.ndarray, dpi: float, language: str) -> list[dict]:
+def read_words(grey: np.ndarray, dpi: float, language: str, mode: int = 3) -> list[dict]:
     """OCR words of a page (H, W) uint8 in tesseract's reading order: text, conf 0–100, box in points, place.
 
-    place: the (block, paragraph, line) that the word is in.
+    place: the (block, paragraph, line) that the word is in. mode: how tesseract divides it (3: a page, 6: one block).
     """
     os.environ["OMP_THREAD_LIMIT"] = "1"  # pages are read side by side, one core each
     tesseract = import_tesseract()
-    config = f"{ENGINE} -c preserve_interword_spaces=1 --dpi {round(dpi)}"
+    config = f"{ENGINE} --psm {mode} -c preserve_interword_spaces=1 --dpi {round(dpi)}"
     try:
         data = tesseract.image_to_data(
             Image.fromarray(grey), lang=language, config=config, output_type=tesseract.Output.DICT

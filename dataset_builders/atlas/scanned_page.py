@@ -21,6 +21,7 @@ from dataset_builders.atlas.scan_image import (
     upright,
 )
 from dataset_builders.atlas.scan_pictures import find_outlines, find_pictures, panels_of
+from dataset_builders.atlas.scan_second_look import look_again
 from dataset_builders.atlas.scan_text import import_tesseract, read_words, to_lines
 from dataset_builders.atlas.text_layer import rendered
 
@@ -47,7 +48,8 @@ def read_scan(page: Any, number: int, language: str = "eng") -> PageLayout:
     level = levelled(small, unit)
     pictures = find_pictures(level, unit)
     outlines, lines = find_outlines(level, pictures, unit)
-    words = read_words(even_light(_text_only(grey, pictures, lines)), DPI, language)
+    text = even_light(_text_only(grey, pictures, lines))
+    words = look_again(text, read_words(text, DPI, language), DPI, language)
     pictures = pictures_and_drawings(level, unit, pictures, outlines, words)
     words = [word for word in words if not any(inside(word["box"], box, 0.5) for box in pictures)]
     return PageLayout(
