@@ -17,7 +17,7 @@ from dataset_builders.atlas.layout import Box, Line, union
 from dataset_builders.atlas.pdf import AtlasError
 from dataset_builders.atlas.scan_labels import repair_label
 
-SAME_SIZE = 1.25  # how far the sizes measured on lines of one paragraph may be apart
+SAME_SIZE = 1.4  # how far the sizes measured on lines of one paragraph may be apart
 COLUMN_GAP = 2.2  # line heights between two words that begin another column
 ENGINE = "--oem 1"
 ASCENDER, X_HEIGHT, DESCENDER = 0.71, 0.49, 0.21  # of the size: between those of Times and Helvetica
