@@ -16,8 +16,9 @@ from dataset_builders.atlas.figures import group_pictures, same_patient
 from dataset_builders.atlas.labels import read_label
 from dataset_builders.atlas.layout import PictureBox
 from dataset_builders.atlas.pdf import AtlasError
-from dataset_builders.atlas.scan_image import even_light, fill_margins, skew_angle, upright
-from dataset_builders.atlas.scanned_page import find_pictures, letter_size
+from dataset_builders.atlas.scan_image import even_light, fill_margins, levelled, skew_angle, upright
+from dataset_builders.atlas.scan_pictures import find_pictures
+from dataset_builders.atlas.scan_text import letter_size
 from dataset_builders.atlas.truth import load_truth, normalised_figure, score_pairs
 from dataset_builders.atlas_pairs import extract_pairs, is_scanned
 from dataset_builders.phantom.atlas_pdf import truth_path, write_atlas
@@ -192,7 +193,7 @@ def test_pictures_on_a_scan_are_found_by_their_darkness():
     page = np.full((1100, 850), 245, np.uint8)
     page[100:400, 80:300], page[420:700, 500:720] = 20, 60
     page[800:812, 80:700] = 10  # a rule
-    boxes = sorted(find_pictures(page, 100))
+    boxes = sorted(find_pictures(levelled(page, 0.72), 0.72))
     expected = [(80 * 0.72, 72.0, 216.0, 288.0), (360.0, 302.4, 518.4, 504.0)]
     assert np.allclose(boxes, expected, atol=1.5)
 
@@ -233,7 +234,7 @@ def test_words_with_the_whole_lines_box_do_not_look_larger():
 def test_a_scan_smaller_than_its_page_is_not_lost_in_the_margins():
     page = np.full((400, 300), 255, np.uint8)
     page[40:360, 30:270] = 190
-    filled = fill_margins(page, (30 * 0.72, 40 * 0.72, 270 * 0.72, 360 * 0.72), 100)
+    filled = fill_margins(page, [(30 * 0.72, 40 * 0.72, 270 * 0.72, 360 * 0.72)], 100)
     assert (filled == 190).all()
 
 

@@ -1,175 +1,170 @@
-"""Scanned pages: pictures by their darkness, text by OCR of what is left."""
+"""Scanned pages: what is picture and what is drawn, and text by OCR of what is left."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator, Sequence
-from itertools import groupby
-from statistics import median
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from dataset_builders.atlas.cleaning import is_noise, repair_ocr
-from dataset_builders.atlas.layout import SMALLEST_PICTURE, Box, Line, PageLayout, PictureBox, union
-from dataset_builders.atlas.pdf import AtlasError
-from dataset_builders.atlas.scan_image import INK, even_light, fill_margins, paper_white, skew_angle, upright
+from dataset_builders.atlas.layout import Box, PageLayout, PictureBox, inside
+from dataset_builders.atlas.scan_image import (
+    even_light,
+    fill_margins,
+    levelled,
+    paper_white,
+    reduced,
+    scanner_edge,
+    skew_angle,
+    upright,
+)
+from dataset_builders.atlas.scan_pictures import find_outlines, find_pictures, panels_of
+from dataset_builders.atlas.scan_second_look import look_again
+from dataset_builders.atlas.scan_text import import_tesseract, read_words, to_lines
 from dataset_builders.atlas.text_layer import rendered
 
+__all__ = ["import_tesseract", "load_pictures", "read_scan"]
+
 DPI = 300  # what tesseract was trained on; scans are brought to it
-LAYOUT_DPI = 144  # pictures are looked for at two pixels a point
-LETTER = 7  # pixels at LAYOUT_DPI: an opening of this size leaves pictures and takes letters and rules away
-FILLED = 0.45  # of its box that a picture's dark part covers
-COLUMN_GAP = 2.2  # line heights between two words that begin another column
-ENGINE = "--oem 1 --psm 3"
-ASCENDER, X_HEIGHT, DESCENDER = 0.71, 0.49, 0.21  # of the size: between those of Times and Helvetica
-WHOLE_LINE = 1.13  # of the size: the height of a line's box
-TALL = re.compile(r"[A-Zbdfhiklt0-9()/'\"]")
-DEEP = re.compile(r"[gjpqy(),;/Q]")
+DPI_LIMIT = 600.0
+LARGEST_PAGE, USUAL_PAGE = (
+    1300.0,
+    800.0,
+)  # points of the longer side: no book is larger than A3; most are near A4
+LINE_WORDS = 4  # words in a row are text, also in a frame; labels of a drawing are shorter
+FRAMED = 0.2  # of a frame that its pictures' dark parts cover
+MOST_WORDS = 14  # words in a drawing
 
 
 def read_scan(page: Any, number: int, language: str = "eng") -> PageLayout:
-    """A scanned pymupdf.Page → its layout; language as tesseract names it. Boxes are those of the page upright."""
-    scan = union(info["bbox"] for info in page.get_image_info())
-    flat = fill_margins(np.asarray(rendered(page, tuple(page.rect), DPI)), scan, DPI)
-    angle = skew_angle(flat)
-    grey = np.asarray(upright(Image.fromarray(flat), angle))
-    boxes = find_pictures(grey, DPI)
-    words = list(_words(even_light(_blank_out(grey, boxes)), language))
+    """A scanned pymupdf.Page → its layout; language as tesseract names it.
+
+    Boxes are those of the page upright (box_on_page says where they are on the page as it is).
+    """
+    grey, angle = upright_page(page)
+    small, unit = reduced(grey, DPI)
+    level = levelled(small, unit)
+    pictures = find_pictures(level, unit)
+    outlines, lines = find_outlines(level, pictures, unit)
+    text = even_light(_text_only(grey, pictures, lines))
+    words = look_again(text, read_words(text, DPI, language), DPI, language)
+    pictures = pictures_and_drawings(level, unit, pictures, outlines, words)
+    words = [word for word in words if not any(inside(word["box"], box, 0.5) for box in pictures)]
     return PageLayout(
         number,
-        page.rect.width,
-        page.rect.height,
+        page.rect.width * page_scale(page),
+        page.rect.height * page_scale(page),
         "scanned",
-        tuple(_lines(words)),
-        tuple(PictureBox(box) for box in boxes),
+        tuple(to_lines(words)),
+        tuple(PictureBox(box) for box in pictures),
         angle,
     )
+
+
+def upright_page(page: Any) -> tuple[np.ndarray, float]:
+    """A page (H, W) uint8 at DPI without the scanner's edges, upright, and by how many degrees it was turned."""
+    scale = page_scale(page)
+    grey = rendered(page, tuple(page.rect), scan_resolution(page))
+    size = tuple(round(side * scale * DPI / 72) for side in (page.rect.width, page.rect.height))
+    grey = np.asarray(grey if grey.size == size else grey.resize(size, Image.Resampling.BICUBIC))
+    grey = without_edges(fill_margins(grey, _painted(page), DPI * scale))
+    angle = skew_angle(grey)
+    return np.asarray(upright(Image.fromarray(grey), angle)), angle
+
+
+def page_scale(page: Any) -> float:
+    """Points of the layout for one of the page: 1.0, but for pages as large as their scan has pixels.
+
+    Programs that wrap pictures as a PDF often count 72 dots to the inch; letters would be four times too large.
+    """
+    longest = max(page.rect.width, page.rect.height)
+    return 1.0 if longest <= LARGEST_PAGE else USUAL_PAGE / longest
+
+
+def box_on_page(page: Any, layout: PageLayout, box: Box) -> Box:
+    """A box of the upright layout → the box, in the points of the PDF's page, that holds it as it was scanned."""
+    scale, turn = page_scale(page), np.deg2rad(layout.angle)
+    middle = np.array([layout.width, layout.height]) / 2
+    corners = np.array([(x, y) for x in box[::2] for y in box[1::2]]) - middle
+    back = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    turned = (corners @ back + middle) / scale
+    return *turned.min(axis=0).tolist(), *turned.max(axis=0).tolist()
+
+
+def _painted(page: Any) -> list[Box]:
+    """What is seen on a page: a picture of the whole of it, or several, or pictures and text."""
+    return [box for kind, box in page.get_bboxlog() if kind != "ignore-text"]
+
+
+def without_edges(grey: np.ndarray) -> np.ndarray:
+    """A page (H, W) uint8 at DPI with paper where the scanner's dark edges were."""
+    small, unit = reduced(grey, DPI)
+    edge = scanner_edge(small, unit)
+    if not edge.any():
+        return grey
+    mask = Image.fromarray(edge).resize((grey.shape[1], grey.shape[0]))
+    return np.where(np.asarray(mask), np.uint8(paper_white(grey)), grey)
+
+
+def pictures_and_drawings(
+    level: np.ndarray, unit: float, pictures: list[Box], outlines: list[Box], words: Sequence[dict]
+) -> list[Box]:
+    """The pictures, those in a frame with all that is in it, and the outlines that are drawings and no text.
+
+    level (H, W), unit: as in scan_pictures. words: what OCR read; a frame around a text is no picture.
+    """
+    found = list(pictures)
+    for outline in outlines:
+        if _holds_text([word for word in words if inside(word["box"], outline)]):
+            continue
+        held = [box for box in found if inside(box, outline, 0.9)]
+        if not held and any(inside(outline, box, 0.5) for box in found):
+            continue  # drawn in a picture
+        if held and sum(map(_area, held)) < FRAMED * _area(outline):
+            continue
+        panels = panels_of(level, outline, unit) if held else [outline]
+        if len(panels) >= len(held):
+            found = [box for box in found if box not in held] + panels
+    return found
 
 
 def load_pictures(page: Any, layout: PageLayout, pictures: Sequence[PictureBox]) -> Iterator[Image.Image]:
     """The pictures of a scanned page as 8-bit grey ("L"), upright, at the scan's own resolution."""
     dpi = scan_resolution(page)
-    if not layout.angle:
-        yield from (rendered(page, picture.box, dpi) for picture in pictures)
-        return
     whole = upright(rendered(page, tuple(page.rect), dpi), layout.angle)
+    dots = dpi / 72 / page_scale(page)
     for picture in pictures:
-        yield whole.crop(tuple(round(value * dpi / 72) for value in picture.box))
+        yield whole.crop(tuple(round(value * dots) for value in picture.box))
 
 
 def scan_resolution(page: Any) -> float:
-    """Dots per inch of a scanned page's largest picture."""
+    """Dots per inch of the finest picture on a page, no more than DPI_LIMIT for the page's usual size."""
     dots = [72 * info["width"] / (info["bbox"][2] - info["bbox"][0]) for info in page.get_image_info()]
-    return max(72.0, min(600.0, max(dots)))
+    scale = page_scale(page)
+    return scale * max(72.0, min(DPI_LIMIT, max(dots, default=float(DPI)) / scale))
 
 
-def find_pictures(grey: np.ndarray, dpi: float) -> list[Box]:
-    """Boxes in points of the dark rectangles on a page (H, W) uint8; mammograms are printed on black."""
-    reduced = Image.fromarray(grey).reduce(max(1, round(dpi / LAYOUT_DPI)))
-    small = np.asarray(reduced)
-    scale = 72 / dpi * grey.shape[0] / small.shape[0]
-    dark = ndimage.binary_opening(small < INK * paper_white(small), np.ones((LETTER, LETTER)))
-    labels, _ = ndimage.label(dark)
-    boxes = []
-    for index, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
-        filled = (labels[rows, columns] == index).mean()
-        box = (columns.start * scale, rows.start * scale, columns.stop * scale, rows.stop * scale)
-        if min(box[2] - box[0], box[3] - box[1]) >= SMALLEST_PICTURE and filled >= FILLED:
-            boxes.append(box)
-    return boxes
+def _holds_text(words: Sequence[dict]) -> bool:
+    """Whether words are lines of text and not the labels of a drawing."""
+    rows: dict[tuple, int] = {}
+    for word in words:
+        rows[word["place"]] = rows.get(word["place"], 0) + 1
+    return len(words) > MOST_WORDS or any(count >= LINE_WORDS for count in rows.values())
 
 
-def _blank_out(grey: np.ndarray, boxes: list[Box]) -> np.ndarray:
-    """The page without its pictures, which OCR would read letters into."""
-    text = grey.copy()
-    paper = int(paper_white(grey))
+def _text_only(grey: np.ndarray, boxes: Sequence[Box], lines: np.ndarray) -> np.ndarray:
+    """The page (H, W) uint8 at DPI without pictures and drawn lines, which OCR would read letters into."""
+    paper = np.uint8(paper_white(grey))
+    thick = ndimage.binary_dilation(lines, np.ones((3, 3)))  # lines fade at their sides
+    mask = Image.fromarray(thick).resize((grey.shape[1], grey.shape[0]))
+    text = np.where(np.asarray(mask), paper, grey)
     for x0, y0, x1, y1 in boxes:
         rows = slice(max(0, int((y0 - 2) * DPI / 72)), int((y1 + 2) * DPI / 72))
         text[rows, max(0, int((x0 - 2) * DPI / 72)) : int((x1 + 2) * DPI / 72)] = paper
     return text
 
 
-def import_tesseract() -> Any:
-    """pytesseract, with the tesseract program behind it; AtlasError says what is missing and how to get it."""
-    try:
-        import pytesseract
-
-        pytesseract.get_tesseract_version()
-    except ImportError as error:
-        message = (
-            "pytesseract, which reads scanned pages, is not installed; run: pip install 'mam-clip[atlas]'"
-        )
-        raise AtlasError(message) from error
-    except (pytesseract.TesseractNotFoundError, OSError) as error:
-        message = (
-            "the program tesseract, which reads scanned pages, is missing; run: apt-get install tesseract-ocr"
-        )
-        raise AtlasError(message) from error
-    return pytesseract
-
-
-def _words(grey: np.ndarray, language: str) -> Iterator[dict]:
-    """OCR words in tesseract's reading order: text, box in points, and the (block, paragraph, line) they are in."""
-    os.environ["OMP_THREAD_LIMIT"] = "1"  # pages are read side by side, one core each
-    tesseract = import_tesseract()
-    config = f"{ENGINE} -c preserve_interword_spaces=1 --dpi {DPI}"
-    try:
-        data = tesseract.image_to_data(
-            Image.fromarray(grey), lang=language, config=config, output_type=tesseract.Output.DICT
-        )
-    except tesseract.TesseractError as error:
-        raise AtlasError(f"tesseract failed on a page ({' '.join(str(error).split())[:160]})") from error
-    for i, text in enumerate(data["text"]):
-        if text.strip() and not is_noise(text.strip(), float(data["conf"][i])):
-            left, top = data["left"][i], data["top"][i]
-            corners = (left, top, left + data["width"][i], top + data["height"][i])
-            place = tuple(data[name][i] for name in ("block_num", "par_num", "line_num"))
-            yield {
-                "text": repair_ocr(text.strip()),
-                "box": tuple(v * 72 / DPI for v in corners),
-                "place": place,
-            }
-
-
-def _lines(words: list[dict]) -> Iterator[Line]:
-    """OCR words → lines; a line that runs over the gutter of two columns is cut there."""
-    for _, members in groupby(words, key=lambda word: word["place"]):
-        whole = list(members)
-        for piece in _cut_at_gutters(whole, letter_size(whole)):
-            box, text = union(word["box"] for word in piece), " ".join(word["text"] for word in piece)
-            yield Line(box, text, letter_size(piece))
-
-
-def letter_size(words: list[dict]) -> float:
-    """The font's size in points, from the words' heights and what their letters reach: "on" is half of "Fig".
-
-    Words that tesseract could not measure have the whole line's box: the same one, whatever their letters reach.
-    """
-    reaches: dict[tuple[float, float], set[float]] = {}
-    for word in words:
-        reaches.setdefault((word["box"][1], word["box"][3]), set()).add(_reach(word["text"]))
-    return median(
-        (y1 - y0) / (reach if len(found) == 1 else WHOLE_LINE)
-        for (y0, y1), found in reaches.items()
-        for reach in found
-    )
-
-
-def _reach(text: str) -> float:
-    """Height of a word's ink in font sizes."""
-    up = ASCENDER if TALL.search(text) else X_HEIGHT
-    return up + (DESCENDER if DEEP.search(text) else 0.0)
-
-
-def _cut_at_gutters(words: list[dict], size: float) -> Iterator[list[dict]]:
-    piece = [words[0]]
-    for word in words[1:]:
-        if word["box"][0] - piece[-1]["box"][2] > COLUMN_GAP * size:
-            yield piece
-            piece = []
-        piece.append(word)
-    yield piece
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
