@@ -165,8 +165,12 @@ def is_scanned(page: Any) -> bool:
     ]
     if not scans:
         return False
-    visible = sum(len(span["chars"]) for span in page.get_texttrace() if not _hidden(span, scans))
-    return visible < FEWEST_LETTERS and not text_layer.is_plate(page)
+    letters = [(len(span["chars"]), _hidden(span, scans)) for span in page.get_texttrace()]
+    visible = sum(count for count, hidden in letters if not hidden)
+    hidden = sum(
+        count for count, hidden in letters if hidden
+    )  # somebody's OCR: he took the page for paper too
+    return visible < FEWEST_LETTERS and (hidden >= FEWEST_LETTERS or not text_layer.is_plate(page))
 
 
 def _hidden(span: dict, scans: Sequence[tuple[int, Box]]) -> bool:
@@ -196,9 +200,11 @@ def load_pictures(document: Any, layout: PageLayout, pictures: Sequence[PictureB
         yield from scanned_page.load_pictures(page, layout, pictures)
 
 
-def box_on_page(layout: PageLayout, picture: PictureBox) -> Box:
+def box_on_page(document: Any, layout: PageLayout, picture: PictureBox) -> Box:
     """A picture's box on the page as it is shown, in points; the one place where a layout's coordinates are left."""
-    return layout.on_page(picture.box)
+    if layout.kind == "text":
+        return layout.on_page(picture.box)
+    return scanned_page.box_on_page(document[layout.number - 1], layout, picture.box)
 
 
 def cases_of(figures: Sequence[FigureFound]) -> list[str]:

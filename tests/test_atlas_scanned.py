@@ -11,6 +11,7 @@ from odd_scans import Sheet, Spoil, drawing, histology, mammogram, scan, write_s
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
+from dataset_builders.atlas.figures import find_all_figures
 from dataset_builders.atlas.scan_image import levelled, scanner_edge
 from dataset_builders.atlas.scan_labels import repair_label
 from dataset_builders.atlas.scan_panels import cut_panels
@@ -25,7 +26,7 @@ from dataset_builders.atlas.scanned_page import (
     read_scan,
     upright_page,
 )
-from dataset_builders.atlas_pairs import figures_of, read_layouts
+from dataset_builders.atlas_pairs import read_layouts
 
 FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 SERIF = (str(FOLDER / "STIXGeneral.ttf"), str(FOLDER / "STIXGeneralBol.ttf"))
@@ -50,7 +51,7 @@ def overlap_share(a, b):
 def check(path, planted):
     """Every planted figure is found with its number, caption and, picture by picture, its boxes."""
     layouts = read_layouts(path, processes=1)
-    found = {figure.number: figure for figure in figures_of(layouts)}
+    found = {figure.number: figure for figure in find_all_figures(layouts)}
     assert set(found) == {figure["figure"] for figure in planted}
     for figure in planted:
         own = found[figure["figure"]]

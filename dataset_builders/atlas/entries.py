@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import Any
 
 from dataset_builders.atlas.layout import Box, PictureBox
 from dataset_builders.atlas.leftovers import case_texts, unmatched_pictures
-from dataset_builders.atlas.looks import Look, near_duplicates, small_pictures
+from dataset_builders.atlas.looks import Look, near_duplicates, small_picture
 from dataset_builders.atlas.modality import Modality, judge
 from dataset_builders.atlas.panels import Panel, PanelMismatch, find_panels
 from dataset_builders.atlas.pdf import open_pdf
@@ -74,6 +76,11 @@ class Entry:
 
 def entries_of(atlas: Atlas) -> list[Entry]:
     """One entry for each picture of each figure, in reading order."""
+    with open_pdf(atlas.path) as document:
+        return _entries(atlas, document)
+
+
+def _entries(atlas: Atlas, document: Any) -> list[Entry]:
     beside = case_texts(atlas.layouts, atlas.figures)
     entries, seen = [], {}  # number → caption
     for figure, case in zip(atlas.figures, cases_of(atlas.figures), strict=True):
@@ -87,7 +94,7 @@ def entries_of(atlas: Atlas) -> list[Entry]:
                 figure.number,
                 number,
                 picture,
-                box_on_page(atlas.layouts[figure.page - 1], picture),
+                box_on_page(document, atlas.layouts[figure.page - 1], picture),
                 figure.caption,
                 f"{atlas.source}/{case}",
                 f"{caption_id}@{figure.page}" if again else caption_id,
@@ -102,25 +109,22 @@ def entries_of(atlas: Atlas) -> list[Entry]:
 
 def uncaptioned(atlas: Atlas) -> list[Entry]:
     """One entry for each picture that belongs to no figure; they are numbered on their page."""
-    entries = []
-    for page, found in groupby(unmatched_pictures(atlas.layouts, atlas.figures), key=lambda found: found[0]):
-        for number, (_, picture) in enumerate(found, start=1):
-            box = box_on_page(atlas.layouts[page - 1], picture)
-            entries.append(Entry(atlas.source, page, "", number, picture, box, "", "", "", read_as=""))
+    entries, numbers = [], Counter()
+    with open_pdf(atlas.path) as document:
+        for page, picture in unmatched_pictures(atlas.layouts, atlas.figures):
+            numbers[page] += 1
+            box = box_on_page(document, atlas.layouts[page - 1], picture)
+            entries.append(Entry(atlas.source, page, "", numbers[page], picture, box, "", "", "", read_as=""))
     return entries
 
 
 def look_at(atlas: Atlas, entries: Iterable[Entry]) -> None:
     """Look at the pictures of one atlas, page by page."""
     with open_pdf(atlas.path) as document:
-        for page, own in groupby(sorted(entries, key=lambda entry: entry.page), key=lambda entry: entry.page):
-            group = list(own)
-            layout = atlas.layouts[page - 1]
-            smalls = small_pictures(document, layout, [e.picture for e in group], [e.box for e in group])
-            for entry, small in zip(group, smalls, strict=True):
-                entry.look = Look.at(small)
-                if entry.picture.drawing:
-                    entry.look = replace(entry.look, cannot="drawing")
+        for entry in sorted(entries, key=lambda entry: entry.page):
+            entry.look = Look.at(small_picture(document[entry.page - 1], entry.box))
+            if entry.picture.drawing:
+                entry.look = replace(entry.look, cannot="drawing")
 
 
 def name_panels(entries: Sequence[Entry], *, split: bool) -> None:

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dataset_builders.atlas.layout import Box, PageLayout, PictureBox
+from dataset_builders.atlas.layout import Box
 from dataset_builders.atlas.modality import looks_like
 from dataset_builders.atlas.pdf import import_pymupdf, open_pdf
 from dataset_builders.near_duplicates import SAME, fine_detail, near_pair_array, perceptual_hash, share_alike
 
 SIDE = 256  # pixels of the longer side
-SCAN_DPI = 110  # of a page that has to be turned
 
 
 @dataclass(frozen=True)
@@ -32,21 +31,6 @@ class Look:
     @classmethod
     def at(cls, small: Image.Image) -> Look:
         return cls(perceptual_hash(small), fine_detail(small), looks_like(small))
-
-
-def small_pictures(
-    document: Any, layout: PageLayout, pictures: Sequence[PictureBox], boxes: Sequence[Box]
-) -> Iterator[Image.Image]:
-    """The pictures of a page in RGB, as the page shows them, SIDE pixels long. boxes: theirs on the page as shown."""
-    page = document[layout.number - 1]
-    if layout.angle:
-        whole = _shown(page, tuple(page.rect), SCAN_DPI / 72)
-        whole = whole.rotate(-layout.angle, Image.Resampling.BILINEAR, fillcolor="white")
-        for picture in pictures:
-            yield whole.crop(tuple(round(value * SCAN_DPI / 72) for value in picture.box))
-        return
-    for box in boxes:
-        yield _small(page, box)
 
 
 def near_duplicates(looks: Sequence[Look]) -> list[tuple[int, int]]:
@@ -74,9 +58,10 @@ def pictures_of(places: Iterable[tuple[Path, int, Box]]) -> Iterator[Image.Image
     for path, own in groupby(places, key=lambda place: place[0]):
         with open_pdf(path) as document:
             for _, page, box in own:
-                yield _small(document[page - 1], box)
+                yield small_picture(document[page - 1], box)
 
 
-def _small(page: Any, box: Box) -> Image.Image:
+def small_picture(page: Any, box: Box) -> Image.Image:
+    """A box of a page in RGB, as the page shows it, SIDE pixels long."""
     x0, y0, x1, y1 = box
     return _shown(page, (x0, y0, x1, y1), SIDE / max(1.0, x1 - x0, y1 - y0))
