@@ -10,7 +10,6 @@ from .bright_regions import box_of, largest_component, opened, reduced_by_area, 
 from .yolox import Yolox
 
 REACH = 0.08  # of the detector's box: how far beyond it its edges may be corrected
-AGREEMENT = 0.75  # of the corrected box with the detector's
 # How far x0, y0, x1, y1 are drawn in; outwards they go the whole way.
 INWARDS = np.array([0.6, 1.0, 0.6, 1.0])
 # By how much of its size a box grows where it cuts the breast, and how often at most.
@@ -66,17 +65,18 @@ def find_breast(pixels, detector: Yolox | None = None) -> BreastBox:
 def refined(image: np.ndarray, box: np.ndarray) -> np.ndarray:
     """The detector's box (x0, y0, x1, y1) in an (h, w) image, its edges drawn to those of the component within it.
 
-    The detector's own where the two differ much: fog and grain stand out of the background as well as a breast does.
+    The detector's own where that would newly span the image: fog and grain stand out of the background from one border
+    to the opposite one, and a breast does so where the detector saw it nearly do so.
     """
     drawn = _drawn_to_edges(image, box)
-    return drawn if _overlap(drawn, box) >= AGREEMENT else box
+    return drawn if (_spans(drawn, image.shape) <= _spans(box, image.shape, REACH)).all() else box
 
 
-def _overlap(box: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two boxes."""
-    low, high = np.maximum(box[:2], other[:2]), np.minimum(box[2:], other[2:])
-    both = np.clip(high - low, 0, None).prod()
-    return float(both / max((box[2:] - box[:2]).prod() + (other[2:] - other[:2]).prod() - both, 1e-9))
+def _spans(box: np.ndarray, shape: tuple[int, int], reach: float = 0.0) -> np.ndarray:
+    """Whether a box goes from left to right, and from top to bottom, to a pixel or to `reach` of its sides."""
+    sides = box[2:] - box[:2]
+    room = np.maximum(reach * sides, 1)
+    return (box[:2] <= room) & (box[2:] >= np.array(shape[::-1]) - room)
 
 
 def _drawn_to_edges(image: np.ndarray, box: np.ndarray) -> np.ndarray:

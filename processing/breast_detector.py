@@ -25,7 +25,7 @@ WINDOW = (0.005, 0.995)  # shares of the pixels between which the first two chan
 BESIDE = 64  # pixels of padding that the network sees beside an image; more move a box by a pixel at most
 STRIDE = 32  # of the coarsest cells, of which each side of the input has to be a multiple
 COARSEST = (2,)  # level of these cells
-SURE = 0.5  # of the score; below it a box is not believed
+SURE = 0.35  # of the score; below it a box is not believed
 AGREEING = 0.8  # cells whose score is at least so much of the best one's have a say in the box
 
 
