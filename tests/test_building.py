@@ -335,7 +335,7 @@ def test_terms_are_in_the_data_the_report_and_the_card(own, archive, cache, tmp_
     assert about["terms"] == TERMS.as_dict()
     assert about["options"] == {
         **{"crop": True, "bits": 8, "limits": {"5": 1}, "seed": 0, "captions": False},
-        **{"kind": "some", "ages": {}, "factor": None},
+        **{"form": "auto", "unpack_to": "", "kind": "some", "ages": {}, "factor": None},
     }
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "license: other" in card and "license_name: Research only" in card
@@ -426,7 +426,7 @@ def test_records_with_captions_are_pairs(archive, cache, tmp_path, monkeypatch):
 
 
 def test_an_unknown_option_is_refused_with_the_list(own, archive, tmp_path):
-    expected = "'corp'; expected one of crop, bits, limits, seed, captions, kind, ages, factor"
+    expected = "'corp'; expected one of crop, bits, limits, seed, captions, form, unpack_to, kind, ages, factor"
     with pytest.raises(ValueError, match=expected):
         load_mammograms("own", archive, cache_dir=tmp_path, corp=True)
     with pytest.raises(ValueError, match="no option 'kind'"):
