@@ -426,7 +426,9 @@ def test_records_with_captions_are_pairs(archive, cache, tmp_path, monkeypatch):
 
 
 def test_an_unknown_option_is_refused_with_the_list(own, archive, tmp_path):
-    expected = "'corp'; expected one of crop, bits, limits, seed, captions, form, unpack_to, kind, ages, factor"
+    expected = (
+        "'corp'; expected one of crop, bits, limits, seed, captions, form, unpack_to, kind, ages, factor"
+    )
     with pytest.raises(ValueError, match=expected):
         load_mammograms("own", archive, cache_dir=tmp_path, corp=True)
     with pytest.raises(ValueError, match="no option 'kind'"):
