@@ -91,6 +91,7 @@ setup(
         "modeling_mamclip",
         "processing",
         "dataset_builders",
+        "dataset_builders.archives",
         "dataset_builders.atlas",
         "dataset_builders.phantom",
         "evaluation",

@@ -45,7 +45,7 @@ def main() -> None:
 
 def measure(folder: str) -> dict[str, float]:
     """Seconds of a builder's making, those of its index alone, and the process's peak with and without them."""
-    from dataset_builders.embed import EmbedBuilder
+    from dataset_builders.archives.embed import EmbedBuilder
 
     clocks = {"seconds": time.perf_counter, "cpu_seconds": time.process_time}
     indexing = {}

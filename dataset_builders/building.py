@@ -14,17 +14,17 @@ from typing import Any, Literal
 import datasets
 from datasets.exceptions import DatasetGenerationError
 
+from dataset_builders.archives.cbis_ddsm import CbisDdsmBuilder
+from dataset_builders.archives.cbis_ddsm_sample import CbisDdsmSampleBuilder
+from dataset_builders.archives.embed import EmbedBuilder
+from dataset_builders.archives.inbreast import InbreastBuilder
+from dataset_builders.archives.mini_mias import MiniMiasBuilder
+from dataset_builders.archives.rsna import RsnaBuilder
+from dataset_builders.archives.teknofest import TeknofestBuilder
+from dataset_builders.archives.vindr import VindrBuilder
 from dataset_builders.builder_options import option_values, refuse_unknown
-from dataset_builders.cbis_ddsm import CbisDdsmBuilder
-from dataset_builders.cbis_ddsm_sample import CbisDdsmSampleBuilder
-from dataset_builders.embed import EmbedBuilder
-from dataset_builders.inbreast import InbreastBuilder
-from dataset_builders.mini_mias import MiniMiasBuilder
 from dataset_builders.publishing import write_card, write_parquet
 from dataset_builders.record_builder import RecordBuilder
-from dataset_builders.rsna import RsnaBuilder
-from dataset_builders.teknofest import TeknofestBuilder
-from dataset_builders.vindr import VindrBuilder
 
 BUILDERS: dict[str, type[RecordBuilder]] = {
     "cbis_ddsm": CbisDdsmBuilder,

@@ -22,12 +22,12 @@ from PIL import Image
 from tiny_training import run
 
 from dataset_builders import image_store, load_mammograms
+from dataset_builders.archives.teknofest import TeknofestBuilder, TeknofestConfig
 from dataset_builders.building import BUILDERS, new_builder, prepared_builder, save_dataset
 from dataset_builders.encoded_images import _statements, code_version, encoded_image
 from dataset_builders.phantom.archives import write_teknofest
 from dataset_builders.phantom.case import draw_case
 from dataset_builders.publishing import push_private
-from dataset_builders.teknofest import TeknofestBuilder, TeknofestConfig
 from dataset_builders.terms import Terms
 from processing import MamClipImageProcessor, read_image
 from training.data import PAIR_COLUMNS, RECORD_COLUMNS, load_table

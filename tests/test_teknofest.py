@@ -6,8 +6,14 @@ import shutil
 import pandas as pd
 import pytest
 
-from dataset_builders import mammosightr
-from dataset_builders.mammosightr import HUB_COPY, METADATA
+from dataset_builders.archives import mammosightr
+from dataset_builders.archives.mammosightr import HUB_COPY, METADATA
+from dataset_builders.archives.teknofest import (
+    TeknofestBuilder,
+    breast_assessments,
+    parse_quadrants,
+    parse_score,
+)
 from dataset_builders.phantom.archive_traps import (
     CORRUPT,
     plant_in_mammosightr,
@@ -16,7 +22,6 @@ from dataset_builders.phantom.archive_traps import (
 from dataset_builders.phantom.archives import write_teknofest
 from dataset_builders.phantom.case import draw_case
 from dataset_builders.phantom.mammosightr import write_hub_copy, write_mammosightr
-from dataset_builders.teknofest import TeknofestBuilder, breast_assessments, parse_quadrants, parse_score
 
 SIZE = {"height": 64, "width": 48, "processes": 1}
 

@@ -15,7 +15,7 @@ from typing import Any
 from datasets import Value
 from PIL import Image
 
-from dataset_builders.archive_files import ArchiveFiles, by_name
+from dataset_builders.archives.archive_files import ArchiveFiles, by_name
 from dataset_builders.findings import Finding
 from dataset_builders.record_builder import Index, RecordBuilder
 from dataset_builders.tables import read_table, text

@@ -10,7 +10,7 @@ from typing import Any
 
 from datasets import Value
 
-from dataset_builders.archive_files import DICOM, ArchiveFiles, by_name
+from dataset_builders.archives.archive_files import DICOM, ArchiveFiles, by_name
 from dataset_builders.birads import BIRADS, DENSITIES
 from dataset_builders.findings import KINDS, Finding
 from dataset_builders.record_builder import Index, RecordBuilder

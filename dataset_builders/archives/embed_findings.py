@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from dataset_builders.embed_labels import ASSESSMENTS, BOTH_SIDES
+from dataset_builders.archives.embed_labels import ASSESSMENTS, BOTH_SIDES
 from dataset_builders.findings import Finding
 from dataset_builders.records import LATERALITIES
 from dataset_builders.tables import coded

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from datasets import Value
 
-from dataset_builders.embed_files import PNG_COLUMNS, image_paths
-from dataset_builders.embed_findings import breast_findings, with_box
-from dataset_builders.embed_labels import breasts, exams
+from dataset_builders.archives.embed_files import PNG_COLUMNS, image_paths
+from dataset_builders.archives.embed_findings import breast_findings, with_box
+from dataset_builders.archives.embed_labels import breasts, exams
 from dataset_builders.record_builder import Index, RecordBuilder, RecordConfig
 from dataset_builders.records import LATERALITIES, VIEWS
 from dataset_builders.tables import each, read_columns, read_texts

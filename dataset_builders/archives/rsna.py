@@ -7,7 +7,7 @@ from typing import Any
 
 from datasets import Value
 
-from dataset_builders.archive_files import DICOM, ArchiveFiles, by_name
+from dataset_builders.archives.archive_files import DICOM, ArchiveFiles, by_name
 from dataset_builders.birads import DENSITIES
 from dataset_builders.record_builder import Index, RecordBuilder
 from dataset_builders.records import LATERALITIES, VIEWS

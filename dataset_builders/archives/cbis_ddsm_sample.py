@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dataset_builders.cbis_ddsm import CbisDdsmBuilder
+from dataset_builders.archives.cbis_ddsm import CbisDdsmBuilder
 from dataset_builders.record_builder import Index, RecordBuilder
 from dataset_builders.records import LATERALITIES, VIEWS
 from dataset_builders.tables import files_below

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dataset_builders.archive_files import DICOM, PICTURES, ArchiveFiles
+from dataset_builders.archives.archive_files import DICOM, PICTURES, ArchiveFiles
 from dataset_builders.birads import BIRADS
 from dataset_builders.findings import Finding
 from dataset_builders.record_builder import Index, RecordBuilder

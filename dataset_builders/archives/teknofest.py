@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from dataset_builders.archives.mammosightr import HUB_COPY, METADATA, Labels, download, read_labels, unpacked
 from dataset_builders.birads import BIRADS, DENSITIES
-from dataset_builders.mammosightr import HUB_COPY, METADATA, Labels, download, read_labels, unpacked
 from dataset_builders.record_builder import Index, RecordBuilder, RecordConfig
 from dataset_builders.tables import files_below, read_columns, read_table, text
 from dataset_builders.terms import Terms

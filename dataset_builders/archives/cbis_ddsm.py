@@ -10,7 +10,7 @@ from typing import Any
 
 from datasets import Value
 
-from dataset_builders.archive_files import DICOM, PICTURES, ArchiveFiles
+from dataset_builders.archives.archive_files import DICOM, PICTURES, ArchiveFiles
 from dataset_builders.birads import BIRADS, worst
 from dataset_builders.findings import Finding
 from dataset_builders.record_builder import Index, RecordBuilder
