@@ -7,7 +7,7 @@ from pathlib import Path
 import pymupdf
 from machine import print_result
 
-from dataset_builders.atlas_pairs import extract_pairs
+from dataset_builders.atlas_builder import extract_pairs
 from dataset_builders.phantom.atlas_pdf import write_atlas
 from dataset_builders.phantom.case import draw_case
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 from collections import Counter
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
+from PIL import Image
 
 from dataset_builders.atlas.corrections import Corrections
 from dataset_builders.atlas.doubts import doubt_captions
@@ -32,6 +33,7 @@ from dataset_builders.atlas.pdf import open_pdf
 from dataset_builders.atlas.truth import normalised_figure
 from dataset_builders.atlas_pairs import KINDS, Atlas, code_digest, content_digest, load_pictures, read_atlas
 from dataset_builders.folds import split_by_case
+from dataset_builders.png import encode_png
 from dataset_builders.records import PAIR_FEATURES
 
 KEEP = ("all", "mammograms")
@@ -112,8 +114,9 @@ class AtlasPairs(datasets.GeneratorBasedBuilder):
         self, entries: list[Entry], atlases: list[Atlas]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         splits = split_names([entry.case for entry in entries])
-        rows = zip(entries, _images(entries, atlases), splits, strict=True)
-        for number, (entry, image, split) in enumerate(rows):
+        rows = zip(entries, _pictures(entries, atlases), splits, strict=True)
+        for number, (entry, picture, split) in enumerate(rows):
+            image = {"bytes": encode_png(np.asarray(picture)), "path": None}
             yield str(number), {"image": image, **entry.to_row(), "split": split}
 
     def _report_file(self) -> Path:
@@ -122,6 +125,20 @@ class AtlasPairs(datasets.GeneratorBasedBuilder):
     def report(self) -> dict[str, Any]:
         """What was found and what is doubtful, as `assemble` says it; of the data as they were built."""
         return json.loads(self._report_file().read_text(encoding="utf-8"))
+
+
+def extract_pairs(
+    pdf: str | Path, *, processes: int | None = None, progress: bool = False
+) -> Iterator[dict[str, Any]]:
+    """The pairs of one PDF as they are read, in reading order, without what AtlasPairs finds out about them.
+
+    processes, progress: as AtlasPairs has them. → {image: PIL "L", caption, caption_id, case_id, figure, page, source}.
+    Raises FileNotFoundError, or AtlasError: not a readable PDF, or no captioned figure in it.
+    """
+    atlas = read_atlas(pdf, processes=processes, progress=progress)
+    entries = entries_of(atlas)
+    for entry, image in zip(entries, _pictures(entries, [atlas]), strict=True):
+        yield {"image": image, **entry.as_read()}
 
 
 def assemble(
@@ -199,8 +216,8 @@ def split_names(cases: Sequence[str]) -> list[str]:
     return names
 
 
-def _images(entries: Sequence[Entry], atlases: Sequence[Atlas]) -> Iterator[dict[str, Any]]:
-    """The image of each entry, in order, as datasets.Image stores it: a PNG that is written fast."""
+def _pictures(entries: Sequence[Entry], atlases: Sequence[Atlas]) -> Iterator[Image.Image]:
+    """The picture of each entry, in order, 8-bit grey and turned as corrections say."""
     by_source = {atlas.source: atlas for atlas in atlases}
     for (source, page), own in groupby(entries, key=lambda entry: (entry.source, entry.page)):
         group, atlas = list(own), by_source[source]
@@ -208,10 +225,7 @@ def _images(entries: Sequence[Entry], atlases: Sequence[Atlas]) -> Iterator[dict
             pictures = [entry.picture for entry in group]
             images = load_pictures(document, atlas.layouts[page - 1], pictures)
             for entry, image in zip(group, images, strict=True):
-                buffer = io.BytesIO()
-                turned = image.rotate(-entry.turn, expand=True) if entry.turn else image
-                turned.save(buffer, "PNG", compress_level=1)
-                yield {"bytes": buffer.getvalue(), "path": None}
+                yield image.rotate(-entry.turn, expand=True) if entry.turn else image
 
 
 def _check_pdfs(pdfs: Sequence[Path]) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dataset_builders.atlas import scanned_page, text_layer
-from dataset_builders.atlas.figures import FigureFound, find_all_figures, same_patient
+from dataset_builders.atlas.figures import FigureFound, find_figures, same_patient
 from dataset_builders.atlas.layout import Box, PageLayout, PictureBox, inside
 from dataset_builders.atlas.pdf import AtlasError, open_pdf
 from dataset_builders.atlas.scanned_page import import_tesseract, read_scan
@@ -42,35 +42,6 @@ class Atlas:
         return self.path.stem
 
 
-def extract_pairs(
-    pdf_path: str | Path, *, processes: int | None = None, progress: bool = False
-) -> Iterator[dict[str, Any]]:
-    """The pairs of one PDF as they are read, in reading order, one for each picture of a captioned figure.
-
-    AtlasPairs makes a data set of them, with all of the pair schema's columns, corrections and a report.
-
-    processes: how many pages are read side by side; None: one per CPU. Only scanned pages are worth it.
-    → {image: PIL "L", caption, caption_id, case_id, figure, page (from 1), source (the file's stem)}; figures
-    whose caption says that they show the same patient share a case_id.
-
-    Raises FileNotFoundError, or AtlasError: not a readable PDF, or no captioned figure in it.
-    """
-    atlas = read_atlas(pdf_path, processes=processes, progress=progress)
-    cases = cases_of(atlas.figures)
-    with open_pdf(atlas.path) as document:
-        for figure, case in zip(atlas.figures, cases, strict=True):
-            for image in load_pictures(document, atlas.layouts[figure.page - 1], figure.pictures):
-                yield {
-                    "image": image,
-                    "caption": figure.caption,
-                    "caption_id": f"{atlas.source}/{figure.number}",
-                    "case_id": f"{atlas.source}/{case}",
-                    "figure": figure.number,
-                    "page": figure.page,
-                    "source": atlas.source,
-                }
-
-
 def read_atlas(
     pdf_path: str | Path,
     *,
@@ -94,7 +65,7 @@ def read_atlas(
         layouts = read_layouts(path, kind=kind, processes=processes, progress=progress)
         if kept is not None:
             _keep(kept, layouts)
-    figures = find_all_figures(layouts)
+    figures = find_figures(layouts)
     if not figures:
         raise AtlasError(
             f"{path} has no captioned figure in its {len(layouts)} pages; captions must begin with "

@@ -16,7 +16,7 @@ import pandas as pd
 
 from dataset_builders.burned_in_text import telling, view_label
 from dataset_builders.image_looks import Looks
-from dataset_builders.near_duplicates import SAME, near_pair_array, share_alike
+from dataset_builders.near_duplicates import SAME, near_pairs, share_alike
 from dataset_builders.report_captions import STANDARD_SIDE
 
 COLUMNS = ("patient_id", "exam_id", "laterality", "view", "birads", "density", "case_id", "caption", "page")
@@ -140,10 +140,10 @@ class Copies:
         self.same = [numbers for numbers in first.values() if len(numbers) > 1]
         distinct = np.array(list(self.members), dtype=np.int64)
         hashes = looks.hashes[distinct]
-        pairs = distinct[near_pair_array(hashes, distance)]
+        pairs = distinct[near_pairs(hashes, distance)]
         self.near = _confirmed(looks.details, pairs, progress)
         # An image against the mirror image of another: the second half of these places stands for the mirror images.
-        both = near_pair_array(np.concatenate([hashes, looks.mirrored[distinct]]), distance)
+        both = near_pairs(np.concatenate([hashes, looks.mirrored[distinct]]), distance)
         one, other = both[:, 0], both[:, 1] - len(distinct)
         crossing = (one < len(distinct)) & (other > one)
         pairs = distinct[np.stack([one[crossing], other[crossing]], axis=1)]

@@ -63,7 +63,6 @@ MASS = (
 MASS_DENSITIES = {"high": "high-density", "equal": "equal-density", "low": "low-density"}
 WITH_MARGIN = "[with {margin} margins|with {margin} borders|with {a_margin} margin]"
 OF_SHAPE = "[of {shape} shape|{shape} in shape]"
-AND_DENSITY = "[of {density}|, {density} in character]"
 MASS_DENSITY_NOUN = {
     "high": "of high density",
     "equal": "of equal density",

@@ -99,6 +99,14 @@ def _names_in(folder: str) -> set[str]:
         return set()
 
 
+def numeric(value: object) -> float | None:
+    """A cell as a number; None for an empty one, and for what is none."""
+    try:
+        return float(text(value))
+    except ValueError:
+        return None
+
+
 def text(value: object) -> str:
     """A cell as text without blanks around it, in NFC; "" for an empty one."""
     return "" if value is None else _nfc(str(value)).strip()

@@ -148,17 +148,20 @@ class MamClipAlignedModel(MamClipPreTrainedModel):
             scale = bounded(scale, math.log(self.config.logit_scale_max))
         return scale.exp()
 
-    def compare_embeds(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
+    def compare_embeds(
+        self, image_embeds: Tensor, text_embeds: Tensor, scale: Tensor | None = None
+    ) -> Tensor:
         """image_embeds (images, P), text_embeds (captions, P), both of length 1 → logits (images, captions), float32:
-        their cosines over the temperature."""
-        return self._scale() * (image_embeds @ text_embeds.T).float()
+        their cosines over the temperature, or times `scale`, a scalar."""
+        scale = self._scale() if scale is None else scale
+        return scale * (image_embeds @ text_embeds.T).float()
 
     def contrast(
         self, image_embeds: Tensor, text_embeds: Tensor, scale: Tensor, caption_ids: Tensor | None = None
     ) -> Tensor:
         """The contrastive loss of pairs, as the configuration reduces it: embeddings (B, P) of length 1; scale: a
         scalar, as outputs have it; caption_ids (B,), or None where all captions differ."""
-        logits = scale * (image_embeds @ text_embeds.T).float()
+        logits = self.compare_embeds(image_embeds, text_embeds, scale)
         return self._contrastive_loss(logits, caption_ids)
 
     def _contrastive_loss(self, logits_per_image: Tensor, caption_ids: Tensor | None) -> Tensor:

@@ -20,7 +20,8 @@ from dataset_builders.atlas.scan_image import even_light, fill_margins, levelled
 from dataset_builders.atlas.scan_pictures import find_pictures
 from dataset_builders.atlas.scan_text import letter_size
 from dataset_builders.atlas.truth import load_truth, normalised_figure, score_pairs
-from dataset_builders.atlas_pairs import extract_pairs, is_scanned
+from dataset_builders.atlas_builder import extract_pairs
+from dataset_builders.atlas_pairs import is_scanned
 from dataset_builders.phantom.atlas_pdf import truth_path, write_atlas
 from dataset_builders.phantom.case import draw_case
 

@@ -11,7 +11,7 @@ from odd_scans import Sheet, Spoil, drawing, histology, mammogram, scan, write_s
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
-from dataset_builders.atlas.figures import find_all_figures
+from dataset_builders.atlas.figures import find_figures
 from dataset_builders.atlas.scan_image import levelled, scanner_edge
 from dataset_builders.atlas.scan_labels import repair_label
 from dataset_builders.atlas.scan_panels import cut_panels
@@ -51,7 +51,7 @@ def overlap_share(a, b):
 def check(path, planted):
     """Every planted figure is found with its number, caption and, picture by picture, its boxes."""
     layouts = read_layouts(path, processes=1)
-    found = {figure.number: figure for figure in find_all_figures(layouts)}
+    found = {figure.number: figure for figure in find_figures(layouts)}
     assert set(found) == {figure["figure"] for figure in planted}
     for figure in planted:
         own = found[figure["figure"]]

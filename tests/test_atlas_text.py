@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from dataset_builders.atlas.cleaning import Vocabulary, join_lines, plain
-from dataset_builders.atlas.figures import find_all_figures, leftovers
+from dataset_builders.atlas.figures import find_figures, leftovers
 from dataset_builders.atlas.labels import panel_count, read_label
 from dataset_builders.atlas.layout import PageLayout, turned
 from dataset_builders.atlas.text_layer import is_plate, load_pictures, read_page
@@ -88,7 +88,7 @@ def layouts_of(document):
 def read(document):
     """→ {number: (caption, [pictures as (H, W) arrays])}, figures, layouts."""
     document, layouts = layouts_of(document)
-    figures = find_all_figures(layouts)
+    figures = find_figures(layouts)
     images = {
         figure.number: (
             figure.caption,
@@ -317,7 +317,7 @@ def test_what_is_continued_has_the_whole_caption():
         place(page, (60, 100, 210, 300), i)
         caption(page, 60, 303, 300, label, text)
     _, layouts = layouts_of(document)
-    figures = find_all_figures(layouts)
+    figures = find_figures(layouts)
     assert [(figure.number, figure.page, figure.caption) for figure in figures] == [
         ("1", 1, f"{CAPTION} {OTHER}"),
         ("1", 2, f"{CAPTION} {OTHER}"),
@@ -648,13 +648,13 @@ def test_what_is_left_over_is_told():
     write(page, 60, 60, broken(BODY, 440, 11), 11)
     caption(page, 60, 400, 300, "Figure 9.", OTHER)
     _, layouts = layouts_of(document)
-    rest = leftovers(layouts, find_all_figures(layouts))
+    rest = leftovers(layouts, find_figures(layouts))
     assert [(item.kind, item.page, item.number, item.text) for item in rest] == [
         ("picture", 1, "", ""),
         ("caption", 3, "9", OTHER),
     ]
     assert np.allclose(rest[0].box, (400, 600, 500, 740), atol=0.5)
-    assert leftovers(layouts[:1], find_all_figures(layouts[:1])) == rest[:1]
+    assert leftovers(layouts[:1], find_figures(layouts[:1])) == rest[:1]
 
 
 def test_short_captions_below_each_other_belong_to_figures_side_by_side():

@@ -168,7 +168,7 @@ def test_vindr_images_have_the_labels_of_their_breast(archives, tmp_path):
     assert index.left_out == {
         "the file is not there": 1,
         "the table names the image twice": 1,
-        "view_position is neither CC nor MLO": 1,
+        "the view is ML, neither CC nor MLO": 1,
     }
     assert index.remarks == {
         "findings of the unknown category 'foreign body'": 1,

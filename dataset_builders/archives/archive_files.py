@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from dataset_builders.records import LATERALITIES, VIEWS
 from dataset_builders.tables import files_below
 
 DICOM = (".dcm", ".dicom")
@@ -48,6 +49,17 @@ class ArchiveFiles:
                 f"{self.folder} has no image ({', '.join(suffixes)}), nor has any folder below it."
             )
         return sorted(found, key=lambda path: (order[path.suffix.lower()], path))
+
+
+def no_record(laterality: str, view: str, path: Path | None, seen: bool) -> str | None:
+    """Why a table's row of one image is no record; None where it is. seen: whether an earlier row named the image."""
+    if seen:
+        return "the table names the image twice"
+    if laterality not in LATERALITIES:
+        return "laterality is neither L nor R"
+    if view not in VIEWS:
+        return f"the view is {view or 'empty'}, neither CC nor MLO"
+    return None if path else "the file is not there"
 
 
 def by_name(paths: Iterable[Path]) -> dict[str, list[Path]]:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from dataset_builders.birads import SEVERITY, worst
 from dataset_builders.records import LATERALITIES
-from dataset_builders.tables import coded, each, text
+from dataset_builders.tables import coded, each, numeric, text
 
 ASSESSMENTS = {"A": 0, "N": 1, "B": 2, "P": 3, "S": 4, "M": 5, "K": 6}
 TISSUE = {"1": "A", "2": "B", "3": "C", "4": "D"}  # 5 is a male breast
@@ -80,7 +80,7 @@ def exams(clinical: pd.DataFrame) -> pd.DataFrame:
     columns = {
         "exam": clinical["acc_anon"],
         "density": each(clinical["tissueden"], lambda cell: coded(cell, TISSUE)),
-        "embed_age": each(clinical["age_at_study"], _number),
+        "embed_age": each(clinical["age_at_study"], numeric),
         "embed_race": each(clinical["RACE_DESC"], lambda cell: cell or None),
         "embed_ethnicity": each(clinical["ETHNIC_GROUP_DESC"], lambda cell: cell or None),
         "embed_exam": each(clinical["desc"], exam_kind),
@@ -107,10 +107,3 @@ def _rank(cell: str) -> int:
 def _any(number: np.ndarray, flags: np.ndarray, size: int) -> np.ndarray:
     """Whether any row of an exam is flagged, (size,) bool; number: the exam of each row."""
     return np.bincount(number, weights=flags, minlength=size) > 0
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None

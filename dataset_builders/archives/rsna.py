@@ -7,11 +7,10 @@ from typing import Any
 
 from datasets import Value
 
-from dataset_builders.archives.archive_files import DICOM, ArchiveFiles, by_name
+from dataset_builders.archives.archive_files import DICOM, ArchiveFiles, by_name, no_record
 from dataset_builders.birads import DENSITIES
 from dataset_builders.record_builder import Index, RecordBuilder
-from dataset_builders.records import LATERALITIES, VIEWS
-from dataset_builders.tables import coded, read_table, text
+from dataset_builders.tables import coded, numeric, read_table, text
 from dataset_builders.terms import Terms
 
 FLAGS = ("cancer", "biopsy", "invasive", "implant", "difficult_negative_case")
@@ -52,7 +51,7 @@ class RsnaBuilder(RecordBuilder):
         for row in table.to_dict("records"):
             key = text(row["patient_id"]), text(row["image_id"])
             path = _place(*key, places)
-            reason = _no_record(row, path, key in seen)
+            reason = no_record(text(row["laterality"]), text(row["view"]), path, key in seen)
             if reason:
                 found.left_out[reason] += 1
             else:
@@ -76,16 +75,6 @@ def _place(patient: str, image: str, places: dict[str, list[Path]]) -> Path | No
     return found[0] if found else None
 
 
-def _no_record(row: dict[str, Any], path: Path | None, seen: bool) -> str | None:
-    if seen:
-        return "the table names the image twice"
-    if text(row["laterality"]) not in LATERALITIES:
-        return "laterality is neither L nor R"
-    if text(row["view"]) not in VIEWS:
-        return f"the view is {text(row['view']) or 'empty'}, neither CC nor MLO"
-    return None if path else "the file is not there"
-
-
 def _record(path: Path, row: dict[str, Any]) -> dict[str, Any]:
     density = text(row["density"]).upper()
     return {
@@ -99,13 +88,6 @@ def _record(path: Path, row: dict[str, Any]) -> dict[str, Any]:
         "source": "rsna",
         "rsna_site": text(row["site_id"]) or None,
         "rsna_machine": text(row["machine_id"]) or None,
-        "rsna_age": _number(row["age"]),
+        "rsna_age": numeric(row["age"]),
         **{f"rsna_{flag}": coded(row[flag], TRUTH) for flag in FLAGS},
     }
-
-
-def _number(cell: object) -> float | None:
-    try:
-        return float(text(cell))
-    except ValueError:
-        return None

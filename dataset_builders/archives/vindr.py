@@ -10,11 +10,10 @@ from typing import Any
 
 from datasets import Value
 
-from dataset_builders.archives.archive_files import DICOM, ArchiveFiles, by_name
+from dataset_builders.archives.archive_files import DICOM, ArchiveFiles, by_name, no_record
 from dataset_builders.birads import BIRADS, DENSITIES
 from dataset_builders.findings import KINDS, Finding
 from dataset_builders.record_builder import Index, RecordBuilder
-from dataset_builders.records import LATERALITIES, VIEWS
 from dataset_builders.tables import read_table, text
 from dataset_builders.terms import Terms
 
@@ -59,7 +58,7 @@ class VindrBuilder(RecordBuilder):
         for row in images:
             name = text(row["image_id"])
             path = _place(row, places)
-            reason = _no_record(row, path, name in seen)
+            reason = no_record(text(row["laterality"]), text(row["view_position"]), path, name in seen)
             if reason:
                 found.left_out[reason] += 1
             else:
@@ -84,16 +83,6 @@ def _place(row: dict[str, Any], places: dict[str, list[Path]]) -> Path | None:
     name = text(row["image_id"]).lower()
     found = places.get(name) or places.get(f"{text(row['study_id']).lower()}_{name}")
     return found[0] if found else None
-
-
-def _no_record(row: dict[str, Any], path: Path | None, seen: bool) -> str | None:
-    if seen:
-        return "the table names the image twice"
-    if text(row["laterality"]) not in LATERALITIES:
-        return "laterality is neither L nor R"
-    if text(row["view_position"]) not in VIEWS:
-        return "view_position is neither CC nor MLO"
-    return None if path else "the file is not there"
 
 
 def _record(path: Path, row: dict[str, Any], marked: list[dict], remarks: Counter[str]) -> dict[str, Any]:

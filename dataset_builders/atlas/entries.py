@@ -52,12 +52,8 @@ class Entry:
         """As a person finds it: "figure 3.2 of atlas, page 17"."""
         return f"figure {self.figure} of {self.source}, page {self.page}"
 
-    def to_row(self) -> dict:
-        """All columns of PAIR_FEATURES but the image and the split."""
-        sections = find_sections(self.caption)
-        if self.beside:
-            beside = find_sections(self.beside)
-            sections = {name: sections[name] or beside[name] for name in SECTIONS}
+    def as_read(self) -> dict:
+        """The columns that are known as soon as the atlas is read."""
         return {
             "caption": self.caption,
             "caption_id": self.caption_id,
@@ -65,6 +61,16 @@ class Entry:
             "figure": self.figure,
             "page": self.page,
             "source": self.source,
+        }
+
+    def to_row(self) -> dict:
+        """All columns of PAIR_FEATURES but the image and the split."""
+        sections = find_sections(self.caption)
+        if self.beside:
+            beside = find_sections(self.beside)
+            sections = {name: sections[name] or beside[name] for name in SECTIONS}
+        return {
+            **self.as_read(),
             "box": [round(float(value), 2) for value in self.box],
             "panel": self.panel,
             **sections,

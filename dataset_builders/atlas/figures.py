@@ -6,19 +6,16 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from dataset_builders.atlas.captions import find_captions
 from dataset_builders.atlas.cleaning import Vocabulary
 from dataset_builders.atlas.document import AtlasDocument
 from dataset_builders.atlas.labels import LABEL, NUMBER, Label
-from dataset_builders.atlas.layout import Box, Line, PageLayout, PictureBox
-from dataset_builders.atlas.matching import NEUTRAL
-from dataset_builders.atlas.page_figures import Match, group_pictures, match_page
+from dataset_builders.atlas.layout import Box, PageLayout, PictureBox
+from dataset_builders.atlas.page_figures import Match, group_pictures
 
 __all__ = [
     "LABEL",
     "FigureFound",
     "Leftover",
-    "find_all_figures",
     "find_figures",
     "group_pictures",
     "leftovers",
@@ -57,17 +54,7 @@ class Leftover:
     number: str = ""
 
 
-def find_figures(
-    page: PageLayout, lines: Sequence[Line], pictures: Sequence[PictureBox], vocabulary: Vocabulary
-) -> list[FigureFound]:
-    """The figures of a page by itself. lines, pictures: its content (see content_lines and content_pictures)."""
-    captions, texts = find_captions([page], {page.number: lines}, {page.number: pictures})
-    own = [caption for caption in captions[page.number] if caption.label.word == "figure"]
-    matches = match_page(own, pictures, texts[page.number], NEUTRAL)
-    return _in_order(_found(match, page, page, vocabulary) for match in matches)
-
-
-def find_all_figures(pages: Sequence[PageLayout]) -> list[FigureFound]:
+def find_figures(pages: Sequence[PageLayout]) -> list[FigureFound]:
     """All captioned figures of a document, in reading order: also those whose caption stands on another page."""
     document = AtlasDocument(pages)
     labels, found = {}, []

@@ -14,7 +14,7 @@ from PIL import Image
 from dataset_builders.atlas.layout import Box
 from dataset_builders.atlas.modality import looks_like
 from dataset_builders.atlas.pdf import import_pymupdf, open_pdf
-from dataset_builders.near_duplicates import SAME, fine_detail, near_pair_array, perceptual_hash, share_alike
+from dataset_builders.near_duplicates import SAME, fine_detail, near_pairs, perceptual_hash, share_alike
 
 SIDE = 256  # pixels of the longer side
 
@@ -38,7 +38,7 @@ def near_duplicates(looks: Sequence[Look]) -> list[tuple[int, int]]:
 
     The hash alone will not do: at its 8 × 8 frequencies, breasts of one side and view look alike.
     """
-    near = near_pair_array([look.hash for look in looks], distance=6)
+    near = near_pairs([look.hash for look in looks], distance=6)
     if not len(near):
         return []
     details = np.stack([look.detail for look in looks])

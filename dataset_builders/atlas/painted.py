@@ -12,7 +12,14 @@ import numpy as np
 from dataset_builders.atlas.layout import Box
 from dataset_builders.atlas.pdf import import_pymupdf
 
-CLIPS = ("clip_stroke_path", "clip_text", "clip_stroke_text", "clip_image_mask", "end_mask")
+PAINTING = ("fill_image", "fill_image_mask", "fill_path", "stroke_path")
+CLIPPING = ("clip_path", "pop_clip", "begin_mask", "end_mask")
+CLIPS = (
+    "clip_stroke_path",
+    "clip_text",
+    "clip_stroke_text",
+    "clip_image_mask",
+)  # which cut nothing that is told
 STRAIGHT = 1e-3  # of a matrix's largest entry: less is no slant
 
 
@@ -88,7 +95,8 @@ class PaintedImage:
 def painted_on(page: Any) -> tuple[list[PaintedImage], list[Box]]:
     """A pymupdf.Page → its images in the order of painting, and the boxes of its strokes and fills."""
     mupdf = import_pymupdf().mupdf
-    device = _device_class()(tuple(page.rect))
+    device = _device_class()()
+    device.begin(tuple(page.rect))
     mupdf.fz_run_page(page.this, device, mupdf.FzMatrix(), mupdf.FzCookie())
     mupdf.fz_close_device(device)
     return device.images, device.paths
@@ -104,74 +112,66 @@ def _corners(m: Any) -> Box:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-@cache
-def _device_class() -> type:
-    """The class is made on first use, since its base comes with PyMuPDF, which is optional."""
-    mupdf = import_pymupdf().mupdf
+class _Recorder:
+    """The methods of a MuPDF device, which it calls while it interprets a page; paths come as pointers."""
 
-    class Device(mupdf.FzDevice2):
-        """MuPDF calls these methods while it interprets a page; paths come as pointers."""
+    def begin(self, page: Box) -> None:
+        self.images: list[PaintedImage] = []
+        self.paths: list[Box] = []
+        self.clips, self.masks = [page], 0
+        for name in (*PAINTING, *CLIPPING, *CLIPS):
+            getattr(self, f"use_virtual_{name}")()
 
-        def __init__(self, page: Box) -> None:
-            super().__init__()
-            self.images: list[PaintedImage] = []
-            self.paths: list[Box] = []
-            self.clips, self.masks = [page], 0
-            for name in (
-                "fill_image",
-                "fill_image_mask",
-                "fill_path",
-                "stroke_path",
-                "clip_path",
-                "pop_clip",
-            ):
-                getattr(self, f"use_virtual_{name}")()
-            for name in ("begin_mask", *CLIPS):
-                getattr(self, f"use_virtual_{name}")()
+    def fill_image(self, ctx, image, ctm, alpha, params):
+        self._image(image, ctm, alpha, stencil=False)
 
-        def fill_image(self, ctx, image, ctm, alpha, params):
-            self._add(image, ctm, alpha, stencil=False)
+    def fill_image_mask(self, ctx, image, ctm, space, color, alpha, params):
+        self._image(image, ctm, alpha, stencil=True)
 
-        def fill_image_mask(self, ctx, image, ctm, space, color, alpha, params):
-            self._add(image, ctm, alpha, stencil=True)
+    def _image(self, image, m, alpha, stencil):
+        box = _corners(m)
+        seen = _cut(box, self.clips[-1])
+        if self.masks or not alpha or seen[2] - seen[0] < 1 or seen[3] - seen[1] < 1:
+            return
+        whole = max(abs(x - y) for x, y in zip(box, seen, strict=True)) < 1
+        mupdf = import_pymupdf().mupdf
+        kept = mupdf.FzImage(mupdf.ll_fz_keep_image(image))
+        self.images.append(PaintedImage(seen, (m.a, m.b, m.c, m.d, m.e, m.f), whole, stencil, kept))
 
-        def _add(self, image, m, alpha, stencil):
-            box = _corners(m)
-            seen = _cut(box, self.clips[-1])
-            if self.masks or not alpha or seen[2] - seen[0] < 1 or seen[3] - seen[1] < 1:
-                return
-            whole = max(abs(x - y) for x, y in zip(box, seen, strict=True)) < 1
-            kept = mupdf.FzImage(mupdf.ll_fz_keep_image(image))
-            self.images.append(PaintedImage(seen, (m.a, m.b, m.c, m.d, m.e, m.f), whole, stencil, kept))
+    def fill_path(self, ctx, path, even_odd, ctm, *color):
+        self._path(path, ctm)
 
-        def fill_path(self, ctx, path, even_odd, ctm, *color):
-            self._path(mupdf.ll_fz_bound_path(path, None, ctm))
+    def stroke_path(self, ctx, path, stroke, ctm, *color):
+        self._path(path, ctm)
 
-        def stroke_path(self, ctx, path, stroke, ctm, *color):
-            self._path(mupdf.ll_fz_bound_path(path, None, ctm))
+    def _path(self, path, ctm):
+        if not self.masks:
+            self.paths.append(self._seen(path, ctm))
 
-        def _path(self, box):
-            if not self.masks:
-                self.paths.append(_cut((box.x0, box.y0, box.x1, box.y1), self.clips[-1]))
+    def _seen(self, path, ctm) -> Box:
+        box = import_pymupdf().mupdf.ll_fz_bound_path(path, None, ctm)
+        return _cut((box.x0, box.y0, box.x1, box.y1), self.clips[-1])
 
-        def clip_path(self, ctx, path, even_odd, ctm, scissor):
-            box = mupdf.ll_fz_bound_path(path, None, ctm)
-            self.clips.append(_cut((box.x0, box.y0, box.x1, box.y1), self.clips[-1]))
-
-        def begin_mask(self, *about):
-            self.masks += 1
-
-        def pop_clip(self, ctx):
-            self.clips.pop()
+    def clip_path(self, ctx, path, even_odd, ctm, scissor):
+        self.clips.append(self._seen(path, ctm))
 
     def push(self, *about):
         self.clips.append(self.clips[-1])
 
+    clip_stroke_path = clip_text = clip_stroke_text = clip_image_mask = push
+
+    def pop_clip(self, ctx):
+        self.clips.pop()
+
+    def begin_mask(self, *about):
+        self.masks += 1
+
     def end_mask(self, *about):
         self.masks -= 1
-        self.clips.append(self.clips[-1])
+        self.push()
 
-    for name in CLIPS:
-        setattr(Device, name, push)
-    Device.end_mask = end_mask
-    return Device
+
+@cache
+def _device_class() -> type:
+    """The class is made on first use, since its base comes with PyMuPDF, which is optional."""
+    return type("Device", (_Recorder, import_pymupdf().mupdf.FzDevice2), {})

@@ -76,16 +76,11 @@ def is_plate(page: Any) -> bool:
     return bool(covers < BACKGROUND and (edges < PAPER).mean() > 0.5)
 
 
-def load_picture(page: Any, picture: PictureBox) -> Image.Image:
-    """The picture's own pixels as 8-bit grey ("L"), upright for who reads the page.
+def load_pictures(page: Any, pictures: Sequence[PictureBox]) -> Iterator[Image.Image]:
+    """The pictures' own pixels as 8-bit grey ("L"), upright for who reads the page, which is interpreted once.
 
     What is cut, masked, slanted, in pieces or drawn is rendered as the page shows it, at the pieces' own resolution.
     """
-    return next(load_pictures(page, [picture]))
-
-
-def load_pictures(page: Any, pictures: Sequence[PictureBox]) -> Iterator[Image.Image]:
-    """As load_picture, for several pictures of a page that is interpreted once."""
     images = painted_on(page)[0] if any(picture.objects for picture in pictures) else []
     for picture in pictures:
         box = on_page(page, picture)

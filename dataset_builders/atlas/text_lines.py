@@ -12,7 +12,7 @@ from dataset_builders.atlas.layout import Box, Line, overlap, turned, union
 from dataset_builders.atlas.pdf import import_pymupdf
 
 ASCENT, DESCENT = 0.72, 0.21  # of the size: where letters begin and end about the baseline
-BOLD, ITALIC = 1 << 4, 1 << 1  # of a span's flags
+BOLD = 1 << 4  # of a span's flags
 FACE = re.compile(
     r"(^[A-Z]{6}\+)|[-,_ ]?(bold|italic|oblique|regular|roman|medium|semibold|light|mt|ps|it|bd)\b", re.I
 )
