@@ -34,13 +34,8 @@ from transformers import ModernBertConfig, ModernBertModel
 from modeling_mamclip import MamClipForImageClassification, MamClipForPreTraining
 from training.adapters import add_adapters, merge_adapters, write_adapter
 from training.classification import classifier_model, classifier_processor
-from training.options import (
-    ClassificationOptions,
-    LearningCurveOptions,
-    PretrainingOptions,
-    option_words,
-    parse_options,
-)
+from training.option_parser import option_words, parse_options
+from training.options import ClassificationOptions, LearningCurveOptions, PretrainingOptions
 from training.pretraining import new_model
 from training.runs import finish_run, start_run
 

@@ -12,7 +12,8 @@ from PIL import Image
 from tiny_models import VISION, pretraining_model, processor
 from tiny_training import records
 
-from training.options import ClassificationOptions, LearningCurveOptions, option_words, parse_options
+from training.option_parser import option_words, parse_options
+from training.options import ClassificationOptions, LearningCurveOptions
 
 SCRIPT = Path(__file__).resolve().parent.parent / "train_scripts" / "learning_curve.py"
 CONFIG = {

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from training.cli import one_sentence
-from training.options import BIOMEDBERT, ClassificationOptions, PretrainingOptions, option, parse_options
+from training.option_parser import parse_options
+from training.options import BIOMEDBERT, ClassificationOptions, PretrainingOptions, option
 from training.trainers import training_arguments
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"

@@ -2,7 +2,7 @@
 
 import csv
 import json
-import runpy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 from sklearn.utils.class_weight import compute_class_weight
 from tiny_training import (
-    SCRIPTS,
     SMALL,
     SMALL_PAIRS,
     before_training,
@@ -24,12 +23,14 @@ from tiny_training import (
 from transformers import AutoImageProcessor
 
 from dataset_builders.birads import FIVE_CLASSES, FIVE_NAMES
+from dataset_builders.labelled_splits import split_patients
 from evaluation.metrics import birads_metrics
 from modeling_mamclip import MamClipForImageClassification, MamClipForPreTraining
 from processing import MamClipProcessor
 from training.classification import balanced_weights
 from training.data import RECORD_COLUMNS, load_table
 from training.masking import IGNORED
+from training.options import ClassificationOptions
 from training.trainers import weighted_cross_entropy
 
 CLASSIFY = "classify.py"
@@ -415,19 +416,15 @@ def test_the_same_seed_gives_the_same_patients_to_every_encoder(
 
 @pytest.mark.parametrize("fold", [0, 1, 2])
 def test_no_patient_is_in_two_parts_and_every_labelled_row_is_tested_once(fold):
-    classify = runpy.run_path(str(SCRIPTS / CLASSIFY))
-    options = classify["ClassificationOptions"](folds=3, fold=fold)
+    options = ClassificationOptions(folds=3, fold=fold)
     patients = [f"p{i // 3}" for i in range(60)]
     labels = [(i // 3) % 5 if i % 4 else -100 for i in range(60)]
     unknown = [-100] * len(labels)
-    split = classify["split_patients"](patients, labels, unknown, options)
+    split = split_patients(patients, labels, unknown, options)
     parts = [{patients[row] for row in rows} for rows in (split.train, split.validation, split.test)]
     assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
     assert all(labels[row] != -100 for row in split.test + split.validation)
-    everyone = [
-        classify["split_patients"](patients, labels, unknown, classify["replace"](options, fold=f))
-        for f in range(3)
-    ]
+    everyone = [split_patients(patients, labels, unknown, replace(options, fold=f)) for f in range(3)]
     tested = sorted(row for part in everyone for row in part.test)
     assert tested == [row for row in range(60) if labels[row] != -100]
 

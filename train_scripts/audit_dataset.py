@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import runpy
 import sys
 import tempfile
 import time
@@ -33,6 +32,7 @@ from dataset_builders.audit import (
 from dataset_builders.burned_in_text import what_is_missing
 from dataset_builders.folds import split_by_case, write_groups
 from dataset_builders.image_looks import Looks, grey_image, look_at_all
+from dataset_builders.labelled_splits import class_indices, row_folds, who_belongs_together, with_class
 from dataset_builders.near_duplicates import MOST
 from evaluation.audit_page import write_audit
 from evaluation.pictures import small_picture
@@ -45,7 +45,6 @@ from training.runs import write_json
 FOUND = 1  # the exit code where there is a leak, a conflict or an image that is no use
 RESULT, PAGE, GROUPS = "audit.json", "audit.html", "groups.csv"
 LISTED, SHOWN = 1000, 8  # problems of a kind in the JSON file, and with pictures on the page
-CLASSIFY = Path(__file__).with_name("classify.py")
 MAKERS = "build_dataset.py or extract_pairs.py"
 DEFAULT_FOLDS = 4
 
@@ -195,12 +194,10 @@ def sides_of(name: str, table: datasets.Dataset, args: argparse.Namespace) -> It
 
 def fold_sides(table: datasets.Dataset, options: ClassificationOptions) -> list[str | None]:
     """The folds that classify.py makes with these options."""
-    # A script is run, never imported; run under another name than __main__, it shows its functions and does nothing.
-    classify = runpy.run_path(str(CLASSIFY))
     numbered = table.remove_columns("image").add_column("audited_row", list(range(len(table))))
-    used = classify["with_class"](numbered)
-    patients = classify["who_belongs_together"](used["patient_id"][:], options)
-    folds = classify["row_folds"](patients, *classify["class_indices"](used), options)
+    used = with_class(numbered)
+    patients = who_belongs_together(used["patient_id"][:], options)
+    folds = row_folds(patients, *class_indices(used), options)
     sides: list[str | None] = [None] * len(table)
     for row, fold in zip(used["audited_row"], folds, strict=True):
         sides[row] = f"fold {fold}"

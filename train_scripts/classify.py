@@ -12,7 +12,7 @@ adapters are merged into that model, and OUTPUT/adapter holds them by themselves
 import csv
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,8 +21,14 @@ import numpy as np
 import torch
 from transformers import EvalPrediction, set_seed
 
-from dataset_builders.birads import FIVE_CLASSES, FIVE_NAMES, UNKNOWN, density_index, five_class_index
-from dataset_builders.folds import nested_subset, patient_folds, read_groups, split_groups
+from dataset_builders.birads import FIVE_CLASSES, FIVE_NAMES, UNKNOWN
+from dataset_builders.labelled_splits import (
+    Split,
+    class_indices,
+    split_patients,
+    who_belongs_together,
+    with_class,
+)
 from evaluation.metrics import birads_metrics, density_metrics
 from training.adapters import lora_facts
 from training.callbacks import EpochLine, SetEpoch, epoch_history
@@ -35,7 +41,8 @@ from training.classification import (
 from training.cli import run_script
 from training.data import RECORD_COLUMNS, Collator, LabelledExamples, load_table, resized
 from training.data_terms import data_terms, note_terms
-from training.options import ClassificationOptions, parse_options
+from training.option_parser import parse_options
+from training.options import ClassificationOptions
 from training.pretraining import augmentation, save_pretrained
 from training.runs import finish_run, last_checkpoint, open_run, start_run
 from training.trainers import ClassificationTrainer, best_epoch, training_arguments
@@ -55,15 +62,6 @@ LINE = {
     "eval_density_f1": "of density",
 }
 COLUMNS = ("patient_id", "exam_id", "laterality", "view", "birads", "density")
-
-
-@dataclass(frozen=True)
-class Split:
-    """Row numbers of the table."""
-
-    train: list[int]
-    validation: list[int]
-    test: list[int]
 
 
 def main() -> None:
@@ -116,24 +114,6 @@ def _check_folders(options: ClassificationOptions) -> None:
             raise ValueError(f"--{name} was not given; --help says what it names.")
 
 
-def with_class(table: datasets.Dataset) -> datasets.Dataset:
-    """The table without BI-RADS 3, which is not one of the five classes, and without rows that say nothing."""
-    pairs = zip(table["birads"], table["density"], strict=True)
-    kept = [
-        row
-        for row, (birads, density) in enumerate(pairs)
-        if birads != 3 and (birads, density) != (None, None)
-    ]
-    return table if len(kept) == len(table) else table.select(kept)
-
-
-def class_indices(table: datasets.Dataset) -> tuple[list[int], list[int]]:
-    """Class indices of BI-RADS and of density for every row, UNKNOWN where there is none."""
-    five = [five_class_index(value) for value in table["birads"]]
-    density = [density_index(value) for value in table["density"]]
-    return tuple([UNKNOWN if index is None else index for index in column] for column in (five, density))
-
-
 def _check_classes(labels: list[int]) -> None:
     classes = set(labels) - {UNKNOWN}
     if not classes:
@@ -142,45 +122,6 @@ def _check_classes(labels: list[int]) -> None:
         raise ValueError(
             f"all labelled images are {FIVE_NAMES[classes.pop()]}; expected two classes or more."
         )
-
-
-def who_belongs_together(patients: list[str], options: ClassificationOptions) -> list[str]:
-    """What no fold cuts, for every row: the patient, or the group of patients that a file says."""
-    return read_groups(options.groups, patients) if options.groups else patients
-
-
-def row_folds(
-    patients: list[str], labels: list[int], density_labels: list[int], options: ClassificationOptions
-) -> list[int]:
-    """The fold of every row."""
-    also = [density_labels] if options.stratify == "density" else []
-    return patient_folds(patients, labels, folds=options.folds, seed=options.seed, also=also)
-
-
-def split_patients(
-    patients: list[str], labels: list[int], density_labels: list[int], options: ClassificationOptions
-) -> Split:
-    """The tested fold, a part of the other patients for validation, and training samples from the rest.
-
-    Rows without BI-RADS are learned from for their density, but only where all samples are; they are not tested.
-    """
-    folds = row_folds(patients, labels, density_labels, options)
-    test = [row for row, fold in enumerate(folds) if fold == options.fold and labels[row] != UNKNOWN]
-    others = [row for row, fold in enumerate(folds) if fold != options.fold]
-    train, validation = split_groups(
-        [patients[row] for row in others], options.validation_fraction, options.seed
-    )
-    train = [others[place] for place in train]
-    validation = [others[place] for place in validation if labels[others[place]] != UNKNOWN]
-    if options.train_samples is not None:
-        known = [row for row in train if labels[row] != UNKNOWN]
-        train = nested_subset(known, patients, labels, options.train_samples, seed=options.seed)
-    if not train or not validation or not test:
-        raise ValueError(
-            f"{len(set(patients))} patients leave {len(train)} images for training, {len(validation)} for validation "
-            f"and {len(test)} for fold {options.fold}; expected some for each, so give more patients."
-        )
-    return Split(train, validation, test)
 
 
 def new_trainer(

@@ -25,6 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
 
+from dataset_builders.labelled_splits import class_indices, split_patients, who_belongs_together, with_class
 from evaluation.comparison import (
     SCORES,
     comparison_table,
@@ -40,7 +41,8 @@ from evaluation.plots import learning_curve
 from training.classification import classifier_model, classifier_processor
 from training.cli import run_script
 from training.data import RECORD_COLUMNS, load_table
-from training.options import ClassificationOptions, LearningCurveOptions, option_words, parse_options
+from training.option_parser import option_words, parse_options
+from training.options import ClassificationOptions, LearningCurveOptions
 from training.runs import RESULTS, open_run, write_json, write_whole
 
 NEEDS = """A learning curve needs labelled images, encoders to compare (folders, or none), and a folder for its result:
@@ -109,16 +111,14 @@ def check_runs(runs: Sequence[ClassificationOptions]) -> None:
     """Raise what any of these runs would end with for the user's fault, before the first of them is trained."""
     if not runs:
         return
-    # A script is run, never imported; run under another name than __main__, it shows its functions and does nothing.
-    classify = runpy.run_path(str(CLASSIFY))
-    table = classify["with_class"](load_table(runs[0].data, RECORD_COLUMNS, "build_dataset.py"))
-    labels = classify["class_indices"](table)
-    patients = classify["who_belongs_together"](table["patient_id"][:], runs[0])
+    table = with_class(load_table(runs[0].data, RECORD_COLUMNS, "build_dataset.py"))
+    labels = class_indices(table)
+    patients = who_belongs_together(table["patient_id"][:], runs[0])
     for run in {run.encoder: run for run in runs}.values():
         classifier_model(run, classifier_processor(run))
     for run in largest(runs):
         try:
-            classify["split_patients"](patients, *labels, run)
+            split_patients(patients, *labels, run)
         except ValueError as error:
             raise ValueError(f"fold {run.fold} with seed {run.seed}: {error}") from error
 

@@ -24,7 +24,8 @@ from training.cli import run_script
 from training.data import PAIR_COLUMNS, Collator, PairExamples, load_table, only_mammograms
 from training.data_terms import data_terms, note_terms
 from training.frozen_text import with_pooled_captions
-from training.options import PretrainingOptions, parse_options
+from training.option_parser import parse_options
+from training.options import PretrainingOptions
 from training.pretraining import (
     augmentation,
     embed_pairs,
