@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from training.augmentation import Augmentation
 from training.cli import one_sentence
 from training.option_parser import parse_options
 from training.options import BIOMEDBERT, ClassificationOptions, PretrainingOptions, option
+from training.pretraining import augmentation
 from training.trainers import training_arguments
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -83,6 +85,9 @@ def test_a_file_cannot_name_another_file_and_is_not_told_to(parsed):
         ("learning_rate: -1", [], "learning_rate is -1.0; expected a number above 0."),
         ("learning_rate: .nan", [], "learning_rate is nan; expected a number above 0."),
         ("shift: 1", [], "shift is 1.0; expected a fraction from 0 to below 1."),
+        ("distortion: 0.5", [], "distortion is 0.5; expected from 0 to below 0.5"),
+        ("marker_dropout: 2", [], "marker_dropout is 2.0; expected from 0 to 1"),
+        ("augmentation: strong", [], "argument --augmentation: invalid choice: 'strong'"),
         ("held_out_fraction: 0.5", [], "held_out_fraction is 0.5; expected between 0 and 0.5."),
         ("mask_probability: 1", [], "mask_probability is 1.0; expected between 0 and 1."),
         ("image_size: [1024]", [], "image_size is [1024]; expected height and width"),
@@ -206,6 +211,15 @@ def test_the_paper_s_pretraining_is_what_the_paper_says():
     assert options.image_size == [1024, 768]
     assert (options.batch_size, options.accumulation) == (64, 1)  # accumulated batches would add no negatives
     assert (options.learning_rate, options.epochs, options.schedule) == (1e-4, 25, "constant")
+
+
+def test_left_and_right_are_mirrored_unless_told_otherwise_and_the_published_set_is_one_switch(parsed):
+    ways = {line: augmentation(parsed(line)) for line in ("", "vertical_flip: true")}
+    assert (ways[""].flip, ways[""].vertical_flip) == (True, False)
+    assert ways["vertical_flip: true"].vertical_flip
+    assert not augmentation(parsed("", "--no_flip")).flip
+    assert augmentation(parsed("augmentation: published\nrotation: 30")) == Augmentation.published()
+    assert augmentation(parsed("distortion: 0.2")) == Augmentation(distortion=0.2, flip=True)
 
 
 def test_the_paper_s_optimizer_is_adamw():

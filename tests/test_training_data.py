@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader
 from processing import MamClipImageProcessor
 from training import data
 from training.augmentation import Augmentation
+from training.caption_forms import UNCLEAR, caption_forms
+from training.caption_sides import Flips
 from training.data import (
     PAIR_COLUMNS,
     RESIZED,
@@ -27,6 +29,11 @@ from training.data import (
 from training.masking import IGNORED, WordMasking, encode_captions
 
 SIZE = (64, 48)
+MIRROR = Flips(True, False)
+FLIPS_ALONE = Augmentation(
+    **dict.fromkeys(("rotation", "scale", "shift", "distortion", "brightness", "gamma", "marker_dropout"), 0),
+    flip=True,
+)
 PROCESSOR = MamClipImageProcessor(size={"height": 64, "width": 48})
 
 
@@ -45,14 +52,16 @@ def ready(table):
 def examples(ready):
     """Training pairs: masked and augmented anew in every epoch."""
     tokenizer = bert_tokenizer()
-    codes = encode_captions(tokenizer, ready["caption"], 16)
+    forms = caption_forms(ready["caption"], [MIRROR])
+    codes = encode_captions(tokenizer, forms.texts, 16)
     return PairExamples(
         images=Images(ready, SIZE),
         rows=range(len(ready)),
         seed=5,
         augmentation=Augmentation(),
-        captions=[codes[caption] for caption in ready["caption"]],
-        caption_numbers=number_captions(ready["caption"]),
+        captions=[codes[text] for text in forms.texts],
+        caption_numbers=forms.numbers[Flips()],
+        flipped={MIRROR: forms.numbers[MIRROR]},
         masking=WordMasking.of(tokenizer, 0.5),
     )
 
@@ -138,6 +147,95 @@ def test_a_share_of_the_captions_is_masked(examples):
         masked += sum((examples[i]["mlm_labels"] != IGNORED).any().item() for i in range(len(examples)))
     count = 40 * len(examples)
     assert abs(masked / count - 0.25) < 4 * (0.25 * 0.75 / count) ** 0.5
+
+
+# Flips and captions
+
+
+def drawn(examples, epochs=12):
+    """(row, whether the image was mirrored, the text of its caption) of every example in some epochs."""
+    for epoch in range(epochs):
+        examples.set_epoch(epoch)
+        for row in range(len(examples)):
+            example = examples[row]
+            plain = examples.images.load(row, None, None)
+            mirror = torch.equal(example["pixel_values"], plain.flip(1))
+            assert mirror or torch.equal(example["pixel_values"], plain)
+            caption = examples.captions[example["caption_ids"]]
+            assert example["input_ids"].tolist() == caption.input_ids.tolist()
+            yield row, mirror, caption.text
+
+
+def test_the_caption_of_a_mirrored_image_names_the_other_side_and_no_other_caption_changes(examples, ready):
+    examples.augmentation = FLIPS_ALONE
+    seen = list(drawn(examples))
+    swap = {"left": "right", "right": "left"}
+    for row, mirror, text in seen:
+        words = ready["caption"][row].split()
+        assert text.split() == ([swap.get(word, word) for word in words] if mirror else words)
+    share = sum(mirror for _, mirror, _ in seen) / len(seen)
+    assert abs(share - 0.5) < 4 * (0.25 / len(seen)) ** 0.5
+
+
+def test_an_image_whose_caption_cannot_follow_is_never_flipped(examples):
+    examples.augmentation = FLIPS_ALONE
+    numbers = list(examples.flipped[MIRROR])
+    numbers[3] = UNCLEAR
+    examples.flipped = {MIRROR: numbers}
+    assert not any(mirror for row, mirror, _ in drawn(examples) if row == 3)
+    examples.flipped = {}
+    assert not any(mirror for _, mirror, _ in drawn(examples))
+
+
+def test_an_example_without_augmentation_is_never_flipped(examples):
+    examples.augmentation, examples.fixed = None, True
+    assert not any(mirror for _, mirror, _ in drawn(examples, 3))
+
+
+def test_mirrored_captions_are_masked_as_they_read(examples):
+    """Labels are the mirrored caption's words; the same example again has the same mask."""
+    examples.augmentation = FLIPS_ALONE
+    mirrored_ones = 0
+    for epoch in range(6):
+        examples.set_epoch(epoch)
+        for row in range(len(examples)):
+            example, again = examples[row], examples[row]
+            assert same(example, again)
+            labelled = example["mlm_labels"] != IGNORED
+            assert torch.equal(example["mlm_labels"][labelled], example["input_ids"][labelled])
+            assert not labelled[0] and not labelled[-1]  # [CLS] and [SEP]
+            mirrored_ones += example["caption_ids"] != examples.caption_numbers[row]
+    assert mirrored_ones > 10
+
+
+def test_what_a_frozen_encoder_says_is_of_the_caption_that_is_shown(examples):
+    examples.augmentation = FLIPS_ALONE
+    examples.pooled = torch.arange(len(examples.captions), dtype=torch.float32)[:, None]
+    for row in range(len(examples)):
+        assert examples[row]["pooled_captions"].item() == examples[row]["caption_ids"]
+
+
+def test_equal_texts_have_one_number_however_they_came_about():
+    captions = ["left breast", "a mass", "right breast", "left breast", "(left image)", "left mass"]
+    forms = caption_forms(captions, [MIRROR])
+    assert forms.texts == ["left breast", "a mass", "right breast", "(left image)", "left mass", "right mass"]
+    assert forms.numbers == {Flips(): [0, 1, 2, 0, 3, 4], MIRROR: [2, 1, 0, 2, UNCLEAR, 5]}
+    assert forms.numbers[Flips()] == number_captions(captions)
+
+
+def test_captions_stay_as_they_are_where_nothing_is_to_be_swapped():
+    forms = caption_forms(["(left image)", "a mass"], [MIRROR, Flips(True, True)], swap=False)
+    assert all(numbers == [0, 1] for numbers in forms.numbers.values()) and len(forms.texts) == 2
+
+
+def test_labelled_images_are_mirrored_without_a_caption(ready):
+    examples = LabelledExamples(
+        Images(ready, SIZE), range(8), labels=[1] * 24, density_labels=[2] * 24, augmentation=FLIPS_ALONE
+    )
+    pictures = [(examples[row]["pixel_values"], examples.images.load(row, None, None)) for row in range(8)]
+    mirror = [torch.equal(found, plain.flip(1)) for found, plain in pictures]
+    assert 0 < sum(mirror) < 8
+    assert all(m or torch.equal(found, plain) for m, (found, plain) in zip(mirror, pictures, strict=True))
 
 
 def test_labelled_examples_have_the_labels_of_their_rows(ready):

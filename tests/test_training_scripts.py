@@ -286,8 +286,8 @@ def test_a_text_encoder_that_rests_reads_each_caption_once(pretraining, tmp_path
     still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     options = {"frozen_text_layers": 2, "model": {"fusion_heads": 2, "text_config": still}, "epochs": 1}
     trainer = before_training(PRETRAIN, monkeypatch, *pretraining(tmp_path / "look", **options))
-    captions = set(trainer.train_dataset.caption_numbers)
-    assert trainer.train_dataset.pooled.shape == (len(captions), 16)
+    captions = trainer.train_dataset.captions  # in all their forms, mirrored ones too
+    assert trainer.train_dataset.pooled.shape == (len(captions), 16) and len(captions) == 8
     assert run(PRETRAIN, monkeypatch, *pretraining(tmp_path / "once", **options)) == 0
     with monkeypatch.context() as patch:
         patch.setattr("training.frozen_text.text_rests", lambda model: False)

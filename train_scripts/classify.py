@@ -127,9 +127,7 @@ def _check_classes(labels: list[int]) -> None:
 def new_trainer(
     options: ClassificationOptions, arguments, model, examples: LabelledExamples, split: Split
 ) -> ClassificationTrainer:
-    train = replace(
-        examples, rows=split.train, fixed=False, augmentation=augmentation(options, flip=options.flip)
-    )
+    train = replace(examples, rows=split.train, fixed=False, augmentation=augmentation(options))
     rate = options.encoder_learning_rate
     weights = None
     if options.class_weights == "balanced":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ from torch.utils.data import Dataset
 from processing import MamClipImageProcessor
 
 from .augmentation import Augmentation
+from .caption_forms import UNCLEAR
+from .caption_sides import Flips
 from .masking import IGNORED, EncodedCaption, WordMasking
 
 PAIR_COLUMNS = ("image", "caption", "caption_id", "case_id")
 RECORD_COLUMNS = ("image", "patient_id", "exam_id", "laterality", "view", "birads", "density")
 RESIZED = "pixels"  # the column that holds a resized image: H × W bytes
+Augment = Callable[[Tensor, np.random.Generator], Tensor]
 MANY = 500  # images from which on several processes resize faster than one
 
 
@@ -116,12 +120,11 @@ class Images:
     size: tuple[int, int]
     stretch: bool = True
 
-    def load(self, row: int, augmentation: Augmentation | None, rng: np.random.Generator) -> Tensor:
-        """Image number `row` of the table → (H, W) float32 in [0, 1]."""
+    def load(self, row: int, augment: Augment | None, rng: np.random.Generator) -> Tensor:
+        """Image number `row` of the table → (H, W) float32 in [0, 1]; augment: (H, W) uint8 → the like."""
         stored = bytearray(self.table[row][RESIZED])
-        image = torch.frombuffer(stored, dtype=torch.uint8).reshape(self.size) / 255
-        if augmentation is not None:
-            image = augmentation(image, rng)
+        image = torch.frombuffer(stored, dtype=torch.uint8).reshape(self.size)
+        image = image / 255 if augment is None else augment(image, rng)
         low, high = image.min(), image.max()
         return (image - low) / (high - low) if self.stretch and high > low else image
 
@@ -156,32 +159,43 @@ class SeededExamples(Dataset):
 
 @dataclass
 class PairExamples(SeededExamples):
-    """Image–caption pairs. captions: one for every row of the whole table; masking: None leaves captions whole.
+    """Image–caption pairs; an image is flipped only where its caption can say so.
 
-    pooled (N, D): what a frozen text encoder says of each caption number; None: the captions are read in every epoch.
+    captions: one for every number; caption_numbers: one for every row of the table, the same where the caption is the
+    same; flipped: for each way to flip, the number of every row's caption then, UNCLEAR where such an image must not be
+    flipped. masking: None leaves captions whole. pooled (N, D): what a frozen text encoder says of each caption number;
+    None: the captions are read in every epoch.
     """
 
     captions: Sequence[EncodedCaption] = ()
-    caption_numbers: Sequence[
-        int
-    ] = ()  # one for every row of the table: the same where the caption is the same
+    caption_numbers: Sequence[int] = ()
+    flipped: Mapping[Flips, Sequence[int]] = field(default_factory=dict)
     masking: WordMasking | None = None
     pooled: Tensor | None = None
 
     def __getitem__(self, place: int) -> dict[str, Any]:
         row = self.rows[place]
         rng = self.rng(row)
-        caption = self.captions[row]
-        example = {
-            "input_ids": torch.from_numpy(caption.input_ids),
-            "caption_ids": self.caption_numbers[row],
-        }
+        flips = self._flips(row, rng)
+        number = self.flipped[flips][row] if any(flips) else self.caption_numbers[row]
+        caption = self.captions[number]
+        example = {"input_ids": torch.from_numpy(caption.input_ids), "caption_ids": number}
         if self.masking is not None:
             masked, labels = self.masking(caption.input_ids, caption.word_ids, rng)
             example |= {"masked_input_ids": torch.from_numpy(masked), "mlm_labels": torch.from_numpy(labels)}
         if self.pooled is not None:
-            example["pooled_captions"] = self.pooled[self.caption_numbers[row]]
-        return example | {"pixel_values": self.images.load(row, self.augmentation, rng)}
+            example["pooled_captions"] = self.pooled[number]
+        augment = None if self.augmentation is None else partial(self.augmentation, flips=flips)
+        return example | {"pixel_values": self.images.load(row, augment, rng)}
+
+    def _flips(self, row: int, rng: np.random.Generator) -> Flips:
+        """Flips for this image, as far as its caption can follow them."""
+        drawn = Flips() if self.augmentation is None else self.augmentation.draw_flips(rng)
+        horizontal = drawn.horizontal and self._can_follow(row, Flips(True, False))
+        return Flips(horizontal, drawn.vertical and self._can_follow(row, Flips(horizontal, True)))
+
+    def _can_follow(self, row: int, flips: Flips) -> bool:
+        return flips in self.flipped and self.flipped[flips][row] != UNCLEAR
 
 
 @dataclass

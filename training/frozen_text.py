@@ -28,13 +28,11 @@ def text_rests(model: MamClipForPreTraining) -> bool:
 def with_pooled_captions(
     examples: PairExamples, model: MamClipForPreTraining, pad_token_id: int, batch_size: int = 64
 ) -> PairExamples:
-    """The examples with what the text encoder says of each caption; they are left as they are where it is trained."""
+    """The examples with what the text encoder says of each caption, flipped ones too; as they are if it is trained."""
     if not text_rests(model):
         return examples
-    captions = dict(zip(examples.caption_numbers, examples.captions, strict=True))
-    pooled = pooled_captions(
-        model, [captions[n].input_ids for n in range(len(captions))], pad_token_id, batch_size
-    )
+    captions = [caption.input_ids for caption in examples.captions]
+    pooled = pooled_captions(model, captions, pad_token_id, batch_size)
     return replace(examples, pooled=pooled)
 
 

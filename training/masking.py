@@ -68,8 +68,9 @@ class WordMasking:
 
 @dataclass(frozen=True)
 class EncodedCaption:
-    """A caption's token ids (T,) and, for each, the number of its word; both int64."""
+    """A caption, its token ids (T,) and, for each, the number of its word; both int64."""
 
+    text: str
     input_ids: np.ndarray
     word_ids: np.ndarray
 
@@ -85,7 +86,7 @@ def encode_captions(
     texts = list(dict.fromkeys(captions))
     encoding = tokenizer(texts, truncation=True, max_length=context_length)
     return {
-        text: EncodedCaption(np.array(encoding["input_ids"][row]), _word_ids(encoding.word_ids(row)))
+        text: EncodedCaption(text, np.array(encoding["input_ids"][row]), _word_ids(encoding.word_ids(row)))
         for row, text in enumerate(texts)
     }
 

@@ -72,9 +72,26 @@ class TrainingOptions:
     lora_dropout: float = option(0.0, "of the adapters' inputs")
     pixel_mean: float = option(0.0, "a new vision encoder subtracts it from its pixels (0 to 1)")
     pixel_std: float = option(1.0, "and divides by this; 0 and 1 are as published")
+    augmentation: Literal["standard", "published"] = option(
+        "standard",
+        "published: both flips, grid distortion and downscaling, captions unchanged; the ranges below are not used",
+    )
+    flip: bool = option(
+        True, "augmentation: mirror half of the images left to right, and the sides that captions name"
+    )
+    vertical_flip: bool = option(
+        False, "augmentation: turn half of the images upside down, and upper and lower in captions"
+    )
     rotation: float = option(5.0, "augmentation: rotate by up to so many degrees, either way")
     scale: float = option(0.1, "augmentation: enlarge or shrink by up to this fraction")
     shift: float = option(0.03, "augmentation: shift by up to this fraction of the image")
+    distortion: float = option(
+        0.1, "augmentation: move the nodes of a 5 × 5 grid by up to this fraction of a cell"
+    )
+    downscaling: float = option(0.0, "augmentation: lose up to this fraction of the rows and columns")
+    marker_dropout: float = option(
+        0.5, "augmentation: blank letters and labels beside the breast in this fraction of the images"
+    )
     brightness: float = option(0.1, "augmentation: brighten or darken by up to this fraction")
     gamma: float = option(0.15, "augmentation: exponent of the grey values, from 1 − x to 1 / (1 − x)")
     cache: str | None = option(None, "folder for the resized images; by default beside the data set")
@@ -91,8 +108,15 @@ class TrainingOptions:
             _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         for name in ("patience", "workers", "seed", "rotation", "weight_decay"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
-        for name in ("scale", "shift", "brightness", "gamma", "warmup", "lora_dropout"):
+        for name in ("scale", "shift", "brightness", "gamma", "downscaling", "warmup", "lora_dropout"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "a fraction from 0 to below 1")
+        _require(
+            0 <= self.distortion < 0.5,
+            "distortion",
+            self.distortion,
+            "from 0 to below 0.5: nodes stay in order",
+        )
+        _require(0 <= self.marker_dropout <= 1, "marker_dropout", self.marker_dropout, "from 0 to 1")
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "a number above 0")
         self._check_lora()
 
@@ -182,7 +206,6 @@ class ClassificationOptions(TrainingOptions):
     )
     dropout: float = option(0.0, "before the heads")
     encoder_learning_rate: float | None = option(None, "of the vision encoder; by default learning_rate")
-    flip: bool = option(True, "augmentation: mirror left and right")
 
     def check(self) -> None:
         super().check()

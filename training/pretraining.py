@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import datasets
@@ -16,7 +17,9 @@ from processing import MamClipImageProcessor, MamClipProcessor
 
 from .adapters import ADAPTER, add_adapters, merge_adapters, write_adapter
 from .augmentation import Augmentation
-from .data import Collator, Images, PairExamples, number_captions, resized
+from .caption_forms import caption_forms
+from .caption_sides import Flips
+from .data import Collator, Images, PairExamples, resized
 from .initialization import new_pretraining_model
 from .masking import WordMasking, encode_captions
 from .options import PretrainingOptions, TrainingOptions
@@ -82,20 +85,22 @@ def freeze_text_layers(model: MamClipForPreTraining, count: int) -> None:
 def pair_examples(
     options: PretrainingOptions, table: datasets.Dataset, processor: MamClipProcessor
 ) -> PairExamples:
-    """All rows of the table as fixed examples with whole captions; the splits are made from it by `part`."""
+    """All rows of the table as fixed examples with whole captions; the splits are made from it with other `rows`.
+
+    Captions are encoded once, in all the forms that the flips of the augmentation can give them.
+    """
+    ways = augmentation(options).ways()
+    forms = caption_forms(table["caption"], ways, swap=options.augmentation != "published")
+    encoded = encode_captions(processor.tokenizer, forms.texts, options.context_length)
     return PairExamples(
         images=Images(table, tuple(options.image_size), processor.image_processor.scaling == "min_max"),
         rows=range(len(table)),
         seed=options.seed,
         fixed=True,
-        captions=_captions(table, processor.tokenizer, options.context_length),
-        caption_numbers=number_captions(table["caption"]),
+        captions=[encoded[text] for text in forms.texts],
+        caption_numbers=forms.numbers[Flips()],
+        flipped={flips: forms.numbers[flips] for flips in ways},
     )
-
-
-def _captions(table: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, length: int) -> list:
-    encoded = encode_captions(tokenizer, table["caption"], length)
-    return [encoded[caption] for caption in table["caption"]]
 
 
 def resized_pairs(
@@ -106,11 +111,12 @@ def resized_pairs(
     return datasets.concatenate_datasets(ready)
 
 
-def augmentation(options: TrainingOptions, *, flip: bool = False) -> Augmentation:
+def augmentation(options: TrainingOptions) -> Augmentation:
     """The augmentation that the options describe."""
-    return Augmentation(
-        options.rotation, options.scale, options.shift, options.brightness, options.gamma, flip
-    )
+    if options.augmentation == "published":
+        return Augmentation.published()
+    ranges = {entry.name: getattr(options, entry.name) for entry in fields(Augmentation)}
+    return Augmentation(**ranges)
 
 
 def masking(options: PretrainingOptions, tokenizer: PreTrainedTokenizerBase) -> WordMasking | None:
