@@ -4,7 +4,8 @@
 
 Every option can be a field of the YAML file. Pairs are split by whole cases: a part chooses the checkpoint by its
 loss, another measures retrieval at the end. Pairs whose column is_mammogram says no are left out. A run that was
-interrupted goes on from its last epoch when it is started again with the same options. OUTPUT holds the best model, its
+interrupted goes on from its last epoch when it is started again with the same options. --preview FILE.html shows what
+augmentation makes of some pairs and their captions, and trains nothing. OUTPUT holds the best model, its
 processor and results.json; with --lora, the adapters are merged into that model, and OUTPUT/adapter holds them by
 themselves, for peft.
 """
@@ -13,10 +14,15 @@ import sys
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
+import datasets
 from transformers import set_seed
 
 from dataset_builders.folds import split_by_case
+from evaluation.augmented_pairs import AugmentedPair, Drawn, write_augmented_pairs
+from evaluation.pictures import spread_rows
+from evaluation.report_tables import place_of
 from evaluation.retrieval import retrieval_metrics
 from training.adapters import lora_facts
 from training.callbacks import EpochLine, SetEpoch, epoch_history
@@ -37,6 +43,7 @@ from training.pretraining import (
     resized_pairs,
     save_pretrained,
 )
+from training.preview import preview_pairs, unclear_captions
 from training.runs import finish_run, last_checkpoint, note_held_out, open_run, start_run
 from training.trainers import PretrainingTrainer, best_epoch, training_arguments
 
@@ -52,6 +59,7 @@ PAIRS is made from atlas PDFs. Without an atlas, a phantom one shows how it goes
     accelerate launch train_scripts/pretrain.py --config configs/pretrain_demo.yaml --pairs demo/pairs --output OUTPUT
 
 All of that is `make demo`. --help lists the options; without a configuration they are the paper's."""
+PREVIEWED, PREVIEWED_EPOCHS = 12, 5  # pairs and, of each, draws
 LINE = {
     "train_loss": "training",
     "eval_loss": "validation",
@@ -66,6 +74,9 @@ def main() -> None:
         return
     options = parse_options(PretrainingOptions, text=__doc__)
     _check_folders(options)
+    if options.preview:
+        write_preview(options)
+        return
     if open_run(options):
         print(f"{options.output} holds this run already, finished.")
         return
@@ -113,8 +124,32 @@ def _check_folders(options: PretrainingOptions) -> None:
         raise ValueError(
             "no pairs were given; name their folder with --pairs, as extract_pairs.py writes it."
         )
-    if not options.output:
+    if options.preview and Path(options.preview).is_dir():
+        raise ValueError(f"{options.preview} is a folder; name a page with --preview, such as preview.html.")
+    if not (options.output or options.preview):
         raise ValueError("no output folder was given; name one with --output.")
+
+
+def write_preview(options: PretrainingOptions) -> None:
+    """Some training pairs of evenly spread cases, as they are and as epochs draw them, on a page; trains nothing."""
+    tables = [load_table(folder, PAIR_COLUMNS, "extract_pairs.py") for folder in options.pairs]
+    table = datasets.concatenate_datasets(tables)
+    fractions = (options.validation_fraction, options.held_out_fraction)
+    rows = only_mammograms(tables, split_by_case(table["case_id"][:], *fractions, options.seed))[0]
+    train = table.select(rows)
+    shown = train.select(spread_rows(train["case_id"][:], PREVIEWED))
+    views = preview_pairs(options, shown, PREVIEWED_EPOCHS)
+    pairs = [
+        AugmentedPair(place_of(pair), [Drawn(*view) for view in draws])
+        for pair, draws in zip(shown.remove_columns("image"), views, strict=True)
+    ]
+    note = (
+        f"{len(pairs)} of {len(train)} training pairs, of evenly spread cases: each as it is, then as it is drawn "
+        f"in {PREVIEWED_EPOCHS} epochs. Words that a flip has changed are marked."
+    )
+    unclear = unclear_captions(options, train["caption"][:])
+    write_augmented_pairs(options.preview, pairs, notes=[note], unclear=unclear)
+    print(f"{options.preview} shows {len(pairs)} augmented pairs; nothing was trained.")
 
 
 def training_parts(

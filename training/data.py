@@ -176,7 +176,7 @@ class PairExamples(SeededExamples):
     def __getitem__(self, place: int) -> dict[str, Any]:
         row = self.rows[place]
         rng = self.rng(row)
-        flips = self._flips(row, rng)
+        flips = self.draw_flips(row, rng)
         number = self.flipped[flips][row] if any(flips) else self.caption_numbers[row]
         caption = self.captions[number]
         example = {"input_ids": torch.from_numpy(caption.input_ids), "caption_ids": number}
@@ -188,8 +188,8 @@ class PairExamples(SeededExamples):
         augment = None if self.augmentation is None else partial(self.augmentation, flips=flips)
         return example | {"pixel_values": self.images.load(row, augment, rng)}
 
-    def _flips(self, row: int, rng: np.random.Generator) -> Flips:
-        """Flips for this image, as far as its caption can follow them."""
+    def draw_flips(self, row: int, rng: np.random.Generator) -> Flips:
+        """The first that is drawn for an example: its flips, as far as its caption can follow them."""
         drawn = Flips() if self.augmentation is None else self.augmentation.draw_flips(rng)
         horizontal = drawn.horizontal and self._can_follow(row, Flips(True, False))
         return Flips(horizontal, drawn.vertical and self._can_follow(row, Flips(horizontal, True)))

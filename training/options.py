@@ -133,6 +133,9 @@ class PretrainingOptions(TrainingOptions):
     """Contrastive and masked-language pretraining on image–caption pairs."""
 
     pairs: list[str] = option([], "folders of image–caption pairs, as extract_pairs.py writes them")
+    preview: str | None = option(
+        None, "HTML file: show some augmented pairs with their captions in it, and do not train"
+    )
     image_size: list[int] = option([1024, 768], "height and width of the model's input, in pixels")
     validation_fraction: float = option(0.1, "of the pairs, by whole cases: chooses the checkpoint")
     held_out_fraction: float = option(0.1, "of the pairs, by whole cases: measures retrieval at the end")
