@@ -18,6 +18,8 @@ LEFT_TO_RIGHT = {
     "Bilateral mammograms, the contralateral side is normal.": None,  # the same
     "the left upper outer quadrant, lateral to the nipple": "the right upper outer quadrant, lateral to the nipple",
     "RCC, LMLO, R CC, L-MLO, RLM, LXCCL": "LCC, RMLO, L CC, R-MLO, LLM, RXCCL",
+    "lcc and Rmlo": "rcc and Lmlo",
+    "left CC image, right breast images": "right CC image, left breast images",
     "CC-R, MLO L, MLO (R)": "CC-L, MLO R, MLO (L)",
     "R breast; Lt. breast; L-sided": "L breast; Rt. breast; R-sided",
     "RUOQ, LLIQ and UOQ; LUQ": "LUOQ, RLIQ and UOQ; RUQ",
@@ -76,6 +78,7 @@ UNCLEAR = (
         "from left to right",
         "far right",
     ),
+    *("left upper image", "the left one", "left film", "shown at left", "spot view (CC, right)"),
     *("left_cc", "the affected side is left", "Mammograms, L and R", "RT was given", "lEFT breast"),
     *(
         "Figure 3, 2 o'clock",

@@ -49,14 +49,15 @@ FIRST = r"(?<![\w.:,/–—-])"  # no number begins before it
 JOINED = r"(?:-?\s?\b(?i:to|through|and|or)\b\s?|\s?[-–—/&,]\s?)"
 O_CLOCK = r"[\s-]{0,2}(?i:o\s?['’‘´`]?\s?clock)\b"
 
-# A pattern without a group keeps what it fits, <unclear> gives up, any other group is replaced by its opposite.
+# The first pattern that fits at the beginning of a word decides: one without a group keeps what it fits, <unclear…>
+# gives up, and any other group is replaced by its opposite.
 CLOCKS = (
     rf"\b(?i:between)\s(?P<between>{HOUR}\s(?i:and)\s{HOUR}){O_CLOCK}",
     rf"(?P<unclear_range>\b{HOUR}{JOINED}\s?(?i:(?:the|at|about|around|approximately)\s)+{HOUR}{O_CLOCK})",
     rf"{FIRST}(?P<clock>{HOUR}(?:{JOINED}{HOUR})*){O_CLOCK}",
     r"(?<=\b[Aa]t )(?P<at>(?:1[0-2]|[1-9]):[0-5]\d)(?![\d:–-])(?!\s?[ap]\.?m\b)",
     rf"{FIRST}(?P<position>(?:1[0-2]|[1-9]):[0-5]\d)(?= (?i:position|axis)\b)",
-    r"(?P<unclear>(?i:o\s?['’‘´`]?\s?clock\b|\d:\d\d|\bhalf past\b|\w*clockwise))",
+    r"(?P<unclear>(?i:\d*o\s?['’‘´`]?\s?clock\b|\d+:\d\d|half past\b|\w*clockwise))",
 )
 # Where any of these stands, all of the caption is unclear: sides of a figure, and other languages' sides.
 SIDES_OF_FIGURES = (
@@ -64,10 +65,11 @@ SIDES_OF_FIGURES = (
     rf"\b{SIDE}(?:-to-| to ){SIDE}\b",
     rf"\b{SIDE}(?! {BODY})(?:\s\w+)? {PICTURE}\b",
     rf"\b{SHOWN}(?: (?i:is|are|was|were|shown|seen))* (?i:at|on|to|from)(?: (?i:the))? {SIDE}\b(?! {BODY})",
-    rf"\b{SIDE} (?i:side of the) {SHOWN}\b",
+    rf"\b{SIDE} (?:(?i:side of the) {SHOWN}|(?i:upper|lower|middle) {PICTURE}|(?i:(?:film|view|scan)s?|ones?))\b",
+    rf"\b(?i:at(?: the)?) {SIDE}\b(?! {BODY}|[ -](?i:angle))",
     rf"\b(?i:top|bottom|far)[ -]{SIDE}\b",
     rf"\b(?i:upper|lower|middle|center|centre)[ -]{SIDE}\b(?! {BODY})",
-    rf"\({SIDE}\s*[,;:)]",
+    rf"\({SIDE}\s*[,;:)]|,\s*{SIDE}\s*\)",
     rf"(?:^|[.;:]\s*){SIDE}\s*[,:]|\b{SIDE}:",
     rf"\b[A-Ha-h]\)?\s?[,:]\s?{SIDE}\b(?! {BODY})",
     r"\b(?i:renal|dextr?\w*|dexter|sinist\w*)\b",  # RCC can be a renal cell carcinoma
@@ -85,6 +87,7 @@ SIDES = (
     rf"(?P<unclear_verb>\b{VERB} (?i:left)\b)",
     rf"\b(?P<side>{SIDE})(?=(?i:wards?|sided)?\b)",
     rf"\b(?P<letter>[LR])(?=[ /-]?{VIEW}\b|[ -]{BODY}|[UL][OI]?Q\b)",
+    r"\b(?P<any_letter>[LRlr])(?=(?i:cc|mlo)\b)",
     rf"\b{VIEW}[ -]\(?(?P<letter_behind>[LR])\b",
     rf"\b(?P<short>[LR]t|[LR]T|[lr]t)\b(?=\.? {BODY})",
     r"(?P<unclear_side>\w*(?i:left|right)\w*|\b(?:[LR]|[LR]t|[LR]T)\b)",
@@ -138,7 +141,7 @@ class _Rules:
         turned: int,
     ):
         self.unclear = re.compile("|".join(unclear))
-        self.changes = re.compile("|".join((*CLOCKS, *changes)))
+        self.changes = re.compile(rf"\b(?:{'|'.join((*CLOCKS, *changes))})")
         self.opposites = dict(opposites) | {second: first for first, second in opposites}
         self.turned = turned
 
