@@ -92,7 +92,9 @@ SIDES = (
     rf"\b(?P<short>[LR]t|[LR]T|[lr]t)\b(?=\.? {BODY})",
     r"(?P<unclear_side>\w*(?i:left|right)\w*|\b(?:[LR]|[LR]t|[LR]T)\b)",
 )
-UP_IS_OUTER = (
+# Where any of these stands, nothing is turned upside down: up is outer in a craniocaudal view, and the others have no
+# counterpart at the other end of the breast, or are places in a figure.
+UNTURNED = (
     r"\b[LR]?[ -]?XCC[LM]?\b|\b[LR]?CC\b|\b(?i:cranio-?caudal)",
     r"\b(?i:top|bottom|above|below|cranial|caudal|cephalad|caudad|(?:up|down)wards?|(?:upper|lower)most)\b",
     r"\b(?i:axill\w*|inframammary|(?:supra|infra)clavicular)\b",
@@ -187,7 +189,7 @@ class _Rules:
 
 
 _HORIZONTAL = _Rules(SIDES_OF_FIGURES, SIDES, OTHER_SIDE, HALF_DAY)
-_VERTICAL = _Rules(UP_IS_OUTER, HEIGHTS, OTHER_HEIGHT, HALF_DAY // 2)
+_VERTICAL = _Rules(UNTURNED, HEIGHTS, OTHER_HEIGHT, HALF_DAY // 2)
 
 
 def _there_and_back(rules: _Rules, caption: str) -> str | None:
