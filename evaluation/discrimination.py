@@ -110,9 +110,7 @@ def quadratic_kappa(
     matrices = drawn_matrices(labels, predictions, classes, draws, rows)
     value = None
     if len(np.union1d(labels, predictions)) > 1:
-        value = float(
-            cohen_kappa_score(labels, predictions, labels=np.arange(classes), weights="quadratic")
-        )
+        value = float(cohen_kappa_score(labels, predictions, labels=np.arange(classes), weights="quadratic"))
     return Estimate(value, kappa_resamples(matrices))
 
 

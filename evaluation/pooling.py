@@ -46,7 +46,9 @@ def pooled(table: pd.DataFrame, level: str, rule: str = "mean", keep: Sequence[s
     groups = table.groupby(keys)
     units = _birads_probabilities(table, level, rule)
     units = units.join(groups[list(PROBABILITIES["density"])].mean())
-    units["label_birads"] = _worst_birads(table.assign(severity=table["birads"].map(SEVERITY.index, "ignore")), keys)
+    units["label_birads"] = _worst_birads(
+        table.assign(severity=table["birads"].map(SEVERITY.index, "ignore")), keys
+    )
     units["label_density"] = groups["label_density"].max()
     for column in keep:
         agreed = groups[column].nunique(dropna=False) == 1

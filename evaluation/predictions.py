@@ -15,6 +15,7 @@ import pandas as pd
 from dataset_builders.birads import DENSITIES, FIVE_CLASSES
 
 from .bootstrap import GroupDraws
+from .calibration import fit_temperature
 from .task_scores import Labelled
 from .zero_shot import TASKS
 
@@ -74,13 +75,33 @@ def labelled(table: pd.DataFrame, task: str, samples: int, seed: int) -> Labelle
     )
 
 
+def fitted_temperatures(table: pd.DataFrame) -> dict[str, float]:
+    """Task → the temperature that suits its labels best; tasks without labels or probabilities are left out.
+
+    table: of `read_predictions`, on images that neither training nor the test has seen, as classify.py's
+    validation_predictions.parquet.
+    """
+    found = {}
+    for task in predicted_tasks(table):
+        known = table[table[f"label_{task}"] != NO_LABEL]
+        if len(known):
+            found[task] = fit_temperature(
+                known[f"label_{task}"].to_numpy(), known[list(PROBABILITIES[task])].to_numpy(np.float64)
+            )
+    return found
+
+
 def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; classify.py writes predictions.parquet into its output.")
+        raise FileNotFoundError(
+            f"{path} does not exist; classify.py writes predictions.parquet into its output."
+        )
     try:
         table = pd.read_parquet(path)
     except (ValueError, OSError) as error:  # Arrow's, which names no file
-        raise ValueError(f"{path} is no Parquet table ({error}); give predictions.parquet of classify.py.") from error
+        raise ValueError(
+            f"{path} is no Parquet table ({error}); give predictions.parquet of classify.py."
+        ) from error
     _check_columns(path, table)
     for task, columns in PROBABILITIES.items():
         _check_probabilities(path, table, columns)

@@ -33,7 +33,13 @@ from .task_scores import (
 MIN_PATIENTS = 20
 # How the data sets call what they alone have, behind their own prefix: `embed_race`, `rsna_machine`.
 OWN_COLUMNS = {"vendor": ("vendor", "manufacturer", "machine"), "age": ("age",), "race": ("race",)}
-AGE_BANDS = {"below 40": 0, "40–49": 40, "50–59": 50, "60–69": 60, "70 and over": 70}  # from how many years on
+AGE_BANDS = {
+    "below 40": 0,
+    "40–49": 40,
+    "50–59": 50,
+    "60–69": 60,
+    "70 and over": 70,
+}  # from how many years on
 ATTRIBUTES = ("density", "view", "vendor", "age", "race", "source")
 
 
@@ -77,7 +83,10 @@ def subgroup_scores(
         names = _ordered(attribute, values)
         if len(names) > 1 and attribute != task:
             parts = {name: data.where((values == name).to_numpy()) for name in names}
-            found[attribute] = {**_one(parts, score, overall, min_patients), "unknown": int(values.isna().sum())}
+            found[attribute] = {
+                **_one(parts, score, overall, min_patients),
+                "unknown": int(values.isna().sum()),
+            }
     return found
 
 
