@@ -14,7 +14,7 @@ import pandas as pd
 
 from dataset_builders.birads import DENSITIES, FIVE_CLASSES
 
-from .bootstrap import GroupDraws
+from .bootstrap import SAMPLES, GroupDraws
 from .calibration import fit_temperature
 from .task_scores import Labelled
 from .zero_shot import TASKS
@@ -54,25 +54,29 @@ def read_predictions(paths: Sequence[str | Path]) -> pd.DataFrame:
     return pd.concat(tables).sort_values(["source", "row"], ignore_index=True)
 
 
-def predicted_tasks(table: pd.DataFrame) -> list[str]:
-    """The tasks that have probabilities."""
-    return [task for task, columns in PROBABILITIES.items() if table[columns[0]].notna().all()]
+def scored_tasks(table: pd.DataFrame) -> list[str]:
+    """The tasks that have probabilities in all rows and a label in one row or more."""
+    return [
+        task
+        for task, columns in PROBABILITIES.items()
+        if table[columns[0]].notna().all() and (table[f"label_{task}"] != NO_LABEL).any()
+    ]
 
 
-def labelled(table: pd.DataFrame, task: str, samples: int, seed: int) -> Labelled:
-    """The rows with a label of the task, and draws of their patients.
+def known_rows(table: pd.DataFrame, task: str) -> pd.DataFrame:
+    """The rows with a label of the task."""
+    return table[table[f"label_{task}"] != NO_LABEL]
 
-    Raises ValueError where no row has one.
-    """
-    known = table[table[f"label_{task}"] != NO_LABEL]
-    if known.empty:
-        raise ValueError(f"no row has a label for {TASKS[task].title}; there is nothing to score.")
-    return Labelled(
-        labels=known[f"label_{task}"].to_numpy(),
-        probabilities=known[list(PROBABILITIES[task])].to_numpy(np.float64),
-        draws=GroupDraws(known["patient"].tolist(), samples, seed),
-        rows=np.arange(len(known)),
-    )
+
+def labels_and_probabilities(known: pd.DataFrame, task: str) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) class indices, and (N, C) float64, of rows that have a label."""
+    return known[f"label_{task}"].to_numpy(), known[list(PROBABILITIES[task])].to_numpy(np.float64)
+
+
+def labelled(known: pd.DataFrame, task: str, samples: int = SAMPLES, seed: int = 0) -> Labelled:
+    """Rows that have a label of the task, and draws of their patients."""
+    draws = GroupDraws(known["patient"].tolist(), samples, seed)
+    return Labelled(*labels_and_probabilities(known, task), draws, np.arange(len(known)))
 
 
 def fitted_temperatures(table: pd.DataFrame) -> dict[str, float]:
@@ -81,14 +85,10 @@ def fitted_temperatures(table: pd.DataFrame) -> dict[str, float]:
     table: of `read_predictions`, on images that neither training nor the test has seen, as classify.py's
     validation_predictions.parquet.
     """
-    found = {}
-    for task in predicted_tasks(table):
-        known = table[table[f"label_{task}"] != NO_LABEL]
-        if len(known):
-            found[task] = fit_temperature(
-                known[f"label_{task}"].to_numpy(), known[list(PROBABILITIES[task])].to_numpy(np.float64)
-            )
-    return found
+    return {
+        task: fit_temperature(*labels_and_probabilities(known_rows(table, task), task))
+        for task in scored_tasks(table)
+    }
 
 
 def _read(path: Path) -> pd.DataFrame:

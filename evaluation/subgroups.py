@@ -22,6 +22,7 @@ from .task_scores import (
     DENSITY,
     FIVE,
     THREE,
+    F1Kind,
     Labelled,
     f1_estimates,
     quadratic_kappa,
@@ -123,7 +124,7 @@ def _birads_score(everybody: Labelled) -> Callable[[Labelled], dict[str, Estimat
 
     def score(data: Labelled) -> dict[str, Estimate]:
         points = birads_metrics(data.labels, data.predictions)
-        scores = {kind.macro: f1_estimates(points, data, kind)[0] for kind in (FIVE, THREE)}
+        scores = {kind.macro: _macro_f1(points, data, kind) for kind in (FIVE, THREE)}
         scores["recall_auroc"] = recall_scores(data)["auroc"]
         return scores | ({} if threshold is None else recall_at(data, threshold))
 
@@ -133,7 +134,14 @@ def _birads_score(everybody: Labelled) -> Callable[[Labelled], dict[str, Estimat
 def _density_score(data: Labelled) -> dict[str, Estimate]:
     points = density_metrics(data.labels, data.predictions)
     kappa = quadratic_kappa(data.labels, data.predictions, len(DENSITIES), data.draws, data.rows)
-    return {"density_f1": f1_estimates(points, data, DENSITY)[0], "kappa": kappa}
+    return {"density_f1": _macro_f1(points, data, DENSITY), "kappa": kappa}
+
+
+def _macro_f1(points: Mapping[str, Any], data: Labelled, kind: F1Kind) -> Estimate:
+    """Not defined where a class has no label: it would count as 0, and make a gap of a group that has fewer classes."""
+    if len(np.unique(kind.merge(data.labels))) < kind.classes:
+        return Estimate(None, np.full(data.draws.samples, np.nan))
+    return f1_estimates(points, data, kind)[0]
 
 
 def _values(known: pd.DataFrame, attribute: str) -> pd.Series:

@@ -107,6 +107,7 @@ def birads_scores(data: Labelled) -> Scored:
         **calibration_scores(true, data.probabilities, data.draws, data.rows),
     }
     counts = {name: points[name] for name in ("support_five", "confusion_five", "confusion_three")}
+    counts["recall_threshold"] = recall_threshold(data)
     return Scored(
         scores, {"f1_per_class": five[1], "f1_per_group": three[1], **per_class}, counts | _facts(data)
     )
