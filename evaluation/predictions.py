@@ -104,6 +104,7 @@ def _read(path: Path) -> pd.DataFrame:
         ) from error
     _check_columns(path, table)
     for task, columns in PROBABILITIES.items():
+        table[list(columns)] = _numbers(path, table, columns)
         _check_probabilities(path, table, columns)
         table[f"label_{task}"] = _labels(path, table, task)
         _check_predictions(path, table, task, columns)
@@ -127,9 +128,19 @@ def _check_columns(path: Path, table: pd.DataFrame) -> None:
         raise ValueError(f"{path} holds row {twice['row'].iloc[0]} of {twice['source'].iloc[0]} twice.")
 
 
+def _numbers(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """As float64, so that sums and means keep their digits."""
+    try:
+        return table[list(columns)].astype(np.float64)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path}, columns {columns[0]} to {columns[-1]}: {error}; expected numbers."
+        ) from error
+
+
 def _check_probabilities(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
     """A task was predicted for all rows, or for none; probabilities are in [0, 1] and add up to 1."""
-    values = table[list(columns)].to_numpy(np.float64, na_value=np.nan)
+    values = table[list(columns)].to_numpy()
     if np.isnan(values).all():
         return
     wrong = ~((values >= 0) & (values <= 1)).all(axis=1) | ~(np.abs(values.sum(axis=1) - 1) <= ADD_UP)
@@ -157,7 +168,7 @@ def _labels(path: Path, table: pd.DataFrame, task: str) -> np.ndarray:
 
 def _check_predictions(path: Path, table: pd.DataFrame, task: str, columns: Sequence[str]) -> None:
     """The predicted class is the most probable one; otherwise the columns have been mixed up."""
-    values = table[list(columns)].to_numpy(np.float64, na_value=np.nan)
+    values = table[list(columns)].to_numpy()
     if np.isnan(values).all():
         return
     classes = list(TASKS[task].values)

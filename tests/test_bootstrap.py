@@ -34,7 +34,7 @@ def test_some_of_the_rows_have_the_weights_that_they_have_among_all():
 
 def test_weights_come_in_chunks_of_bounded_size_and_a_seed_fixes_them():
     patients = list(range(CHUNK // 100))
-    chunks = [chunk for chunk in GroupDraws(patients, samples=250).weights(np.arange(len(patients)))]
+    chunks = list(GroupDraws(patients, samples=250).weights(np.arange(len(patients))))
     assert [len(chunk) for chunk in chunks] == [100, 100, 50]
     again = GroupDraws(patients, samples=250).counts
     assert (again == np.concatenate(chunks)).all()
