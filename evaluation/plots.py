@@ -82,7 +82,7 @@ def confusion(matrix: Sequence[Sequence[int]] | np.ndarray, names: Sequence[str]
 
 def confusion_size(names: Sequence[str]) -> tuple[float, float]:
     """(width, height) in inches that a confusion matrix of these classes needs."""
-    longest = max(len(name) for name in names)
+    longest = max(map(len, names), default=0)
     cell = max(0.72, 0.105 * longest)  # long names stay level and do not run into each other
     return 0.9 + cell * len(names) + 0.08 * longest, 1 + cell * len(names)
 
