@@ -29,6 +29,12 @@ from training.release import new_folder, refuse_existing
 from training.runs import write_json, write_whole
 
 PREDICTIONS, VALIDATION = "predictions.parquet", "validation_predictions.parquet"
+EPILOG = """\
+The label of a breast or exam is the worst of its images. With --pooling mean, a breast's BI-RADS probabilities are the
+mean of its views, and an exam's are those of its more suspicious breast; with max, the most suspicious image decides
+for both. Density's are the mean of all images. Each level is scored for each density, view, vendor, age band and race
+too, where the data have them; a group's difference from all, and the largest gaps, have intervals of their own.
+--validation shows calibration with the temperatures that export_release.py would store."""
 PHANTOM = "PHANTOM: the images are synthetic; the scores say nothing about real mammograms."
 
 
@@ -49,15 +55,12 @@ def main() -> None:
 def parse_args() -> argparse.Namespace:
     parser = ScriptParser(
         description=__doc__,
-        epilog="Breasts and exams: their label is the worst of their images'. With --pooling mean, a breast's BI-RADS "
-        "probabilities are the mean of its views' and an exam's are its more suspicious breast's; with max, the most "
-        "suspicious image decides for both. Density is the mean of all images. --validation shows calibration with the "
-        "temperatures that export_release.py would store. Scores of each level come for each density, view, vendor, "
-        "age band and race as well, where the data have them.",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--predictions",
+        metavar="RUN",
         required=True,
         nargs="+",
         type=Path,
@@ -66,6 +69,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--output", required=True, type=Path, help="the folder to write; must not exist")
     parser.add_argument(
         "--validation",
+        metavar="RUN",
         nargs="+",
         type=Path,
         default=[],
