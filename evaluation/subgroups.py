@@ -3,7 +3,7 @@
 The threshold of recall is one for all, chosen over everybody, as a reading room would have it: groups that fare worse
 at it show in their own sensitivity and specificity. Resamples are those of everybody too, so that differences between
 a group and all, and between two groups, have intervals. A gap is between the best and the worst of the groups, who
-were picked after their scores were seen: its interval is a little too kind to small differences being large.
+were picked after their scores were seen: it is a little larger than the same two groups' would be on new patients.
 """
 
 from __future__ import annotations

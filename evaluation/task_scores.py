@@ -82,6 +82,21 @@ class Scored:
         return {**self.counts, **scores, **classes}
 
 
+@dataclass(frozen=True)
+class F1Kind:
+    """How an F1 is called in `metrics`, how many classes it has, and which of them a class index is merged into."""
+
+    macro: str
+    per_class: str
+    classes: int
+    merge: Callable[[np.ndarray], np.ndarray]
+
+
+FIVE = F1Kind("f1_five", "f1_per_class", len(FIVE_CLASSES), np.asarray)
+THREE = F1Kind("f1_three", "f1_per_group", len(THREE_GROUPS), GROUP_OF.__getitem__)
+DENSITY = F1Kind("density_f1", "density_f1_per_class", len(DENSITIES), np.asarray)
+
+
 def birads_scores(data: Labelled) -> Scored:
     """BI-RADS, from labels and probabilities in the order of `birads.FIVE_CLASSES`.
 
@@ -174,21 +189,6 @@ def class_rankings(data: Labelled) -> tuple[dict[str, list[Estimate]], dict[str,
     per_class = {f"{name}_per_class": [one[name] for one in ranked] for name in ("auroc", "auprc")}
     means = {name: mean_estimate(per_class[f"{name}_per_class"]) for name in ("auroc", "auprc")}
     return per_class, means
-
-
-@dataclass(frozen=True)
-class F1Kind:
-    """How an F1 is called in `metrics`, how many classes it has, and which of them a class index is merged into."""
-
-    macro: str
-    per_class: str
-    classes: int
-    merge: Callable[[np.ndarray], np.ndarray]
-
-
-FIVE = F1Kind("f1_five", "f1_per_class", len(FIVE_CLASSES), np.asarray)
-THREE = F1Kind("f1_three", "f1_per_group", len(THREE_GROUPS), GROUP_OF.__getitem__)
-DENSITY = F1Kind("density_f1", "density_f1_per_class", len(DENSITIES), np.asarray)
 
 
 def f1_estimates(points: dict[str, Any], data: Labelled, kind: F1Kind) -> tuple[Estimate, list[Estimate]]:
