@@ -25,6 +25,7 @@ LINES = (
     ("#009E73", "D", (0, (5, 1.5, 1, 1.5))),
     ("#CC79A7", "v", (0, (8, 2))),
 )
+FEWEST = 5  # images that a bin needs to be part of the line
 Curve = tuple[np.ndarray, np.ndarray]  # (N,) bool truth, (N,) scores
 Bins = Sequence[Mapping[str, Any]]  # as calibration.reliability gives them
 
@@ -32,7 +33,8 @@ Bins = Sequence[Mapping[str, Any]]  # as calibration.reliability gives them
 def reliability_plot(panels: Mapping[str, Mapping[str, Bins]], title: str = "") -> dict[str, bytes]:
     """Accuracy against probability of the predicted class, and below how many images are in each bin.
 
-    panels: title → name of the probabilities ("as predicted", …) → bins. The diagonal is perfect calibration.
+    panels: title → name of the probabilities ("as predicted", …) → bins. The diagonal is perfect calibration; bins of
+        fewer than 5 images are small points without a line, since chance decides where they are.
 
     Returns the figure in each format of `figure_files`.
     """
@@ -45,8 +47,9 @@ def reliability_plot(panels: Mapping[str, Mapping[str, Bins]], title: str = "") 
             _draw_bins(above, below, label, bins, style, place - (len(series) - 1) / 2)
         above.set(title=name, ylabel="share that is right", ylim=(0, 1.02), xlim=(0, 1.02))
         below.set(xlabel="probability of the predicted class", ylabel="images")
-        _tidy(above, "upper left")
+        _tidy(above)
         _tidy(below)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(title, fontsize=11)
     return figure_files(figure)
 
@@ -93,11 +96,14 @@ def confusion_plot(
 def _draw_bins(above: Axes, below: Axes, label: str, bins: Bins, style: tuple, shift: float) -> None:
     colour, marker, dashes = style
     confidence, accuracy, images = (
-        [one[key] for one in bins] for key in ("confidence", "accuracy", "images")
+        np.array([one[key] for one in bins]) for key in ("confidence", "accuracy", "images")
     )
-    above.plot(confidence, accuracy, color=colour, marker=marker, linestyle=dashes, markersize=5, label=label)
+    many = images >= FEWEST
+    line = {"color": colour, "marker": marker}
+    above.plot(confidence[many], accuracy[many], linestyle=dashes, markersize=5, label=label, **line)
+    above.plot(confidence[~many], accuracy[~many], linestyle="none", markersize=2.5, **line)
     filled = "none" if shift > 0 else colour  # told apart without colour as well
-    below.bar(np.array(confidence) + 0.02 * shift, images, width=0.018, color=filled, edgecolor=colour)
+    below.bar(confidence + 0.02 * shift, images, width=0.018, color=filled, edgecolor=colour)
 
 
 def _draw_roc(axes: Axes, label: str, truth: np.ndarray, scores: np.ndarray, style: tuple) -> None:

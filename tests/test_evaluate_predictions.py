@@ -163,7 +163,11 @@ def test_lines_are_told_apart_without_colour(monkeypatch):
     bins = reliability(rng.integers(0, 3, 60), rng.dirichlet(np.ones(3), 60))
     reliability_plot({"BI-RADS": {"as predicted": bins, "with temperature": bins}})
     above, below = drawn[1].axes
-    assert above.lines[1].get_xydata().tolist() == [[one["confidence"], one["accuracy"]] for one in bins]
+    points = [[one["confidence"], one["accuracy"], one["images"]] for one in bins]
+    line, few = above.lines[1:3]
+    assert line.get_xydata().tolist() == [point[:2] for point in points if point[2] >= 5]
+    assert few.get_xydata().tolist() == [point[:2] for point in points if point[2] < 5]
+    assert len(line.get_xydata()) and len(few.get_xydata())
     heights = [bar.get_height() for bar in below.patches]
     assert heights == [one["images"] for one in bins] * 2
 
