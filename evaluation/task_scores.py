@@ -122,7 +122,8 @@ def birads_scores(data: Labelled) -> Scored:
         **calibration_scores(true, data.probabilities, data.draws, data.rows),
     }
     counts = {name: points[name] for name in ("support_five", "confusion_five", "confusion_three")}
-    counts["recall_threshold"] = recall_threshold(data)
+    threshold = recall_threshold(data)
+    counts["recall_threshold"] = None if threshold == np.inf else threshold  # JSON has no infinity
     return Scored(
         scores, {"f1_per_class": five[1], "f1_per_group": three[1], **per_class}, counts | _facts(data)
     )
@@ -160,7 +161,10 @@ def recall_scores(data: Labelled) -> dict[str, Estimate]:
 
 
 def recall_threshold(data: Labelled) -> float | None:
-    """From which probability on an image is recalled at 90 % specificity; None where all labels are of one kind."""
+    """From which probability on an image is recalled at 90 % specificity.
+
+    None where all labels are of one kind; infinity where even the highest probability recalls too many.
+    """
     truth, scores = recall_truth(data)
     return None if truth.all() or not truth.any() else operating_point(truth, scores, SPECIFICITY)[1]
 

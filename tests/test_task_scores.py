@@ -1,5 +1,7 @@
 """Every score of both tasks against scikit-learn, and what must hold of all of them."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -145,6 +147,16 @@ def test_labels_of_one_kind_have_no_recall_scores():
     found = birads_scores(data).as_dict()
     assert found["recall_auroc"] == found["recall_sensitivity"] == {"value": None, "interval": None}
     assert recall_threshold(data) is None is found["recall_threshold"]
+
+
+def test_where_no_threshold_is_specific_enough_nobody_is_recalled():
+    true = np.arange(20) % 5
+    data = labelled(true, np.full((20, 5), 0.2))  # all alike
+    found = birads_scores(data).as_dict()
+    assert found["recall_sensitivity"]["value"] == 0.0 and found["recall_auroc"]["value"] == 0.5
+    assert recall_threshold(data) == np.inf and found["recall_threshold"] is None
+    assert recall_at(data, np.inf)["recall_specificity"].value == 1.0
+    json.dumps(found, allow_nan=False)
 
 
 def test_at_the_threshold_of_all_sensitivity_is_the_one_that_was_found():
