@@ -74,7 +74,9 @@ def roc_plot(
             title=name, xlabel="1 − specificity", ylabel="sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01)
         )
         axes.set_aspect("equal")
-        _tidy(axes, "lower right")
+        _tidy(axes)
+        if drawn:
+            axes.legend(frameon=False, fontsize=8, loc="lower right", handlelength=3)
     figure.suptitle(title, fontsize=11)
     return figure_files(figure)
 
@@ -120,8 +122,6 @@ def _draw_roc(axes: Axes, label: str, truth: np.ndarray, scores: np.ndarray, sty
     axes.plot(false_rate, true_rate, label=name, markevery=0.15, linewidth=1.4, **line)
 
 
-def _tidy(axes: Axes, legend: str = "") -> None:
+def _tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
-    if legend:
-        axes.legend(frameon=False, fontsize=8, loc=legend, handlelength=3)

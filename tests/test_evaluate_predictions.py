@@ -5,6 +5,7 @@ from io import BytesIO
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from prediction_tables import prediction_table
@@ -12,7 +13,12 @@ from sklearn import metrics as sk
 from tiny_training import run
 
 from evaluation.calibration import reliability
+from evaluation.level_scores import labelled_levels, score_levels
+from evaluation.predictions import read_predictions
 from evaluation.score_plots import confusion_plot, reliability_plot, roc_plot
+from evaluation.score_tables import all_tables
+from evaluation.subgroups import with_attributes
+from evaluation.task_scores import recall_truth
 
 PICTURES = ("reliability", "roc", "confusion_image", "confusion_breast", "confusion_exam")
 PREDICTIONS, VALIDATION = "predictions.parquet", "validation_predictions.parquet"
@@ -170,6 +176,24 @@ def test_lines_are_told_apart_without_colour(monkeypatch):
     assert len(line.get_xydata()) and len(few.get_xydata())
     heights = [bar.get_height() for bar in below.patches]
     assert heights == [one["images"] for one in bins] * 2
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("labels", [[1] * 8, [3] * 7 + [1], [None] * 7 + [5]])
+def test_labels_of_one_kind_are_scored_as_far_as_they_go(labels, tmp_path):
+    table = prediction_table(2).assign(birads=pd.array(labels, dtype="Int8"))
+    table.to_parquet(tmp_path / PREDICTIONS)
+    data = labelled_levels(with_attributes(read_predictions([tmp_path / PREDICTIONS])), "mean", 100, 0)
+    levels = score_levels(data, 1)
+    json.dumps(levels, allow_nan=False)
+    assert levels["image"]["birads"]["recall_auroc"] == {"value": None, "interval": None}
+    assert all(
+        len(row) == len(one["columns"]) for one in all_tables({"levels": levels}) for row in one["rows"]
+    )
+    assert set(roc_plot({"nothing to draw": {"image": recall_truth(data["image"]["birads"][1])}}, 0.9)) == {
+        "png",
+        "svg",
+    }
 
 
 def test_a_matrix_that_does_not_fit_its_names_is_refused():
