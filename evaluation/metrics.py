@@ -14,6 +14,8 @@ import numpy as np
 
 from dataset_builders.birads import DENSITIES, FIVE_CLASSES, THREE_GROUPS, three_group_index
 
+from .bootstrap import LEVEL, SAMPLES, GroupDraws, percentile_interval
+
 Labels = Sequence[int] | np.ndarray
 
 
@@ -40,8 +42,8 @@ def classification_metrics(labels: Labels, predictions: Labels, num_classes: int
     return {
         "macro_f1": float(per_class.mean()),
         "accuracy": float(hits.sum() / matrix.sum()),
-        "precision_per_class": _ratio(hits, predicted).tolist(),
-        "recall_per_class": _ratio(hits, actual).tolist(),
+        "precision_per_class": ratio(hits, predicted).tolist(),
+        "recall_per_class": ratio(hits, actual).tolist(),
         "f1_per_class": per_class.tolist(),
         "support": actual.tolist(),
         "confusion": matrix.tolist(),
@@ -106,7 +108,7 @@ def confusion_matrix(labels: Labels, predictions: Labels, num_classes: int) -> n
 def f1_from_confusion(matrix: np.ndarray) -> np.ndarray:
     """F1 of every class (..., C) from counts (..., C, C): 2 TP / (labels + predictions), 0 for 0 / 0."""
     hits = np.diagonal(matrix, axis1=-2, axis2=-1)
-    return _ratio(2 * hits, matrix.sum(axis=-1) + matrix.sum(axis=-2))
+    return ratio(2 * hits, matrix.sum(axis=-1) + matrix.sum(axis=-2))
 
 
 def patient_interval(
@@ -115,8 +117,8 @@ def patient_interval(
     patient_ids: Sequence,
     num_classes: int,
     *,
-    samples: int = 1000,
-    level: float = 0.95,
+    samples: int = SAMPLES,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> list[float]:
     """Percentile bootstrap [low, high] of macro F1; patients are drawn, so their views stay together."""
@@ -124,21 +126,22 @@ def patient_interval(
         raise ValueError(
             f"{len(labels)} labels but {len(patient_ids)} patient ids: every label needs one patient."
         )
-    position = {patient: i for i, patient in enumerate(dict.fromkeys(patient_ids))}
-    rows = np.array([position[patient] for patient in patient_ids], dtype=np.int64)
     confusion_matrix(labels, predictions, num_classes)  # the same checks as every score
+    draws = GroupDraws(patient_ids, samples, seed)
+    matrices = drawn_matrices(labels, predictions, num_classes, draws, np.arange(len(labels)))
+    return percentile_interval(f1_from_confusion(matrices).mean(axis=-1), level)
+
+
+def drawn_matrices(
+    labels: Labels, predictions: Labels, num_classes: int, draws: GroupDraws, rows: np.ndarray
+) -> np.ndarray:
+    """Confusion matrices (samples, num_classes, num_classes) of the resamples; rows (N,): the labels' places there."""
     cells = np.asarray(labels, np.int64) * num_classes + np.asarray(predictions, np.int64)
-    per_patient = np.zeros((len(position), num_classes**2))
-    np.add.at(per_patient, (rows, cells), 1)
-    draws = np.random.default_rng(seed).multinomial(
-        len(position), np.full(len(position), 1 / len(position)), size=samples
-    )  # (samples, patients): how often each patient was drawn
-    matrices = (draws @ per_patient).reshape(samples, num_classes, num_classes)
-    scores = f1_from_confusion(matrices).mean(axis=-1)
-    return [float(q) for q in np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])]
+    sums = draws.sums(np.eye(num_classes**2)[cells], rows)
+    return sums.reshape(-1, num_classes, num_classes)
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """numerator / denominator, 0 where the denominator is 0 (scikit-learn's `zero_division=0`)."""
     return np.divide(numerator, denominator, out=np.zeros(np.shape(numerator)), where=denominator != 0)
 

@@ -75,6 +75,22 @@ def confusion(matrix: Sequence[Sequence[int]] | np.ndarray, names: Sequence[str]
     Raises:
         ValueError: the matrix is not C x C, or has negative counts.
     """
+    figure = Figure(figsize=confusion_size(names), dpi=DPI, layout="constrained")
+    draw_confusion(figure.subplots(), matrix, names, title)
+    return _png(figure)
+
+
+def confusion_size(names: Sequence[str]) -> tuple[float, float]:
+    """(width, height) in inches that a confusion matrix of these classes needs."""
+    longest = max(map(len, names), default=0)
+    cell = max(0.72, 0.105 * longest)  # long names stay level and do not run into each other
+    return 0.9 + cell * len(names) + 0.08 * longest, 1 + cell * len(names)
+
+
+def draw_confusion(
+    axes: Axes, matrix: Sequence[Sequence[int]] | np.ndarray, names: Sequence[str], title: str
+) -> None:
+    """Draw what `confusion` says, with its errors."""
     counts = np.asarray(matrix)
     if counts.shape != (len(names), len(names)) or counts.size == 0 or (counts < 0).any():
         raise ValueError(
@@ -83,11 +99,6 @@ def confusion(matrix: Sequence[Sequence[int]] | np.ndarray, names: Sequence[str]
         )
     rows = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, rows, out=np.zeros(counts.shape), where=rows > 0)
-    longest = max(len(name) for name in names)
-    cell = max(0.72, 0.105 * longest)  # inches; long names stay level and do not run into each other
-    figure = Figure(figsize=(0.9 + cell * len(names) + 0.08 * longest, 1 + cell * len(names)), dpi=DPI)
-    figure.set_layout_engine("constrained")
-    axes = figure.subplots()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), value in np.ndenumerate(share):
         text = f"{counts[row, column]}\n{value:.0%}" if rows[row, 0] else "0"
@@ -99,7 +110,6 @@ def confusion(matrix: Sequence[Sequence[int]] | np.ndarray, names: Sequence[str]
     axes.set_ylabel("label")
     axes.set_title(title, fontsize=11)
     axes.tick_params(length=0)
-    return _png(figure)
 
 
 def learning_curve(

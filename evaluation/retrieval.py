@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .bootstrap import LEVEL, SAMPLES, GroupDraws, percentile_interval
+
 RECALL_AT = (1, 5, 10)
 # Cosines closer than this are a tie, and a tie counts against the model: embeddings that collapsed to one
 # point, equal up to rounding, must not look like a perfect model because the right row happened to come
@@ -100,18 +102,14 @@ def _summary(ranks: np.ndarray, candidates: int, right: np.ndarray) -> dict[str,
 
 
 def _intervals(
-    ranks: np.ndarray, cases: Sequence[Hashable], samples: int = 1000, level: float = 0.95, seed: int = 0
+    ranks: np.ndarray, cases: Sequence[Hashable], samples: int = SAMPLES, level: float = LEVEL, seed: int = 0
 ) -> dict[str, list[float]]:
     """Percentile bootstrap [low, high] of every recall; cases are drawn, so that their queries stay together."""
-    case_of, first = group_rows(cases, "case_ids")
+    draws = GroupDraws(group_rows(cases, "case_ids")[0].tolist(), samples, seed)
     found = np.stack([np.ones(len(ranks)), *(ranks <= k for k in RECALL_AT)], axis=1)
-    per_case = np.zeros((len(first), found.shape[1]))  # queries, and how many of them succeed at every k
-    np.add.at(per_case, case_of, found)
-    draws = np.random.default_rng(seed).multinomial(len(first), np.full(len(first), 1 / len(first)), samples)
-    queries, *hits = (draws @ per_case).T  # (samples,) each
-    tails = [(1 - level) / 2, (1 + level) / 2]
+    queries, *hits = draws.sums(found, np.arange(len(ranks))).T  # (samples,) each
     return {
-        f"recall@{k}_interval": np.quantile(hit / queries, tails).tolist()
+        f"recall@{k}_interval": percentile_interval(hit / queries, level)
         for k, hit in zip(RECALL_AT, hits, strict=True)
     }
 

@@ -169,6 +169,9 @@ class MamClipConfig(PreTrainedConfig):
     classifier_encoder: "shared": the classification heads sit on the aligned vision encoder (linear probe);
         "own": on a vision encoder of their own (full fine-tuning), kept beside the aligned one.
     classifier_dropout: probability of dropping a feature before the classification heads.
+    birads_temperature, density_temperature: what a head's logits are divided by where probabilities are made of them
+        (pipeline, predict.py), so that these mean what they say; fitted on validation images by export_release.py. The
+        model's own `logits` stay as they are. 1: no change.
     provenance: what the weights were made from, in plain JSON values; it travels with them.
     """
 
@@ -202,6 +205,8 @@ class MamClipConfig(PreTrainedConfig):
     density_labels: tuple[str, ...] | list[str] = ("A", "B", "C", "D")
     classifier_encoder: Literal["shared", "own"] = "shared"
     classifier_dropout: float | int = 0.0
+    birads_temperature: float | int = 1.0
+    density_temperature: float | int = 1.0
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self, **kwargs):
@@ -251,6 +256,12 @@ class MamClipConfig(PreTrainedConfig):
                 f"logit_scale_max is {self.logit_scale_max}, below the scale exp(logit_scale_init_value) = "
                 f"{math.exp(self.logit_scale_init_value):.4g} that training starts from."
             )
+
+    def validate_temperatures(self):
+        for name in ("birads_temperature", "density_temperature"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} is {value}, but it must be positive and finite; 1 changes nothing.")
 
     def validate_labels(self):
         if self.problem_type not in (None, "single_label_classification"):

@@ -29,7 +29,9 @@ class MamClipImageClassificationPipeline(ImageClassificationPipeline):
 
     `classify("LCC.dcm")` → [{"label": "BI-RADS 1", "score": 0.6}, …], best first, as the ordinary pipeline.
     `classify("LCC.dcm", density=True)` → {"birads": [the same], "density": [{"label": "A", "score": …}, …]}.
-    Inputs are paths of DICOM, PNG, JPEG or TIFF files, or PIL images or arrays; or lists of them.
+    Inputs are paths of DICOM, PNG, JPEG or TIFF files, or PIL images or arrays; or lists of them. Logits are divided by
+    the configuration's `birads_temperature` and `density_temperature` before they become scores;
+    `function_to_apply="none"` gives the BI-RADS logits as the model does.
     """
 
     def check_model_type(self, supported_models):
@@ -46,11 +48,16 @@ class MamClipImageClassificationPipeline(ImageClassificationPipeline):
         return self.image_processor(images=pixels, return_tensors="pt").to(self.dtype)
 
     def postprocess(self, model_outputs, density=False, **kwargs):
-        birads = super().postprocess(model_outputs, **kwargs)
+        config, logits = self.model.config, model_outputs["logits"]
+        if kwargs.get("function_to_apply") != "none":
+            logits = logits.float() / config.birads_temperature
+        birads = super().postprocess({"logits": logits}, **kwargs)
         if not density:
             return birads
-        names = self.model.config.density_labels
-        scores = model_outputs["density_logits"][0].float().softmax(-1).tolist()
+        names = config.density_labels
+        scores = (
+            (model_outputs["density_logits"][0].float() / config.density_temperature).softmax(-1).tolist()
+        )
         ranked = sorted(zip(scores, names, strict=True), reverse=True)
         return {"birads": birads, "density": [{"label": name, "score": score} for score, name in ranked]}
 

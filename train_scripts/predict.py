@@ -103,13 +103,14 @@ def rows(
 @torch.inference_mode()
 def predict(model: PreTrainedModel, pixel_values: torch.Tensor) -> list[dict[str, str]]:
     """pixel_values (B, 3, H, W) → for every image the two predicted classes and all probabilities, by column."""
-    output = model(pixel_values.to(model.device))
-    birads, density = (logits.float().softmax(-1) for logits in (output.logits, output.density_logits))
+    output, config = model(pixel_values.to(model.device)), model.config
+    birads = (output.logits.float() / config.birads_temperature).softmax(-1)
+    density = (output.density_logits.float() / config.density_temperature).softmax(-1)
     return [
         {
-            "birads": model.config.id2label[int(row.argmax())],
-            "density": model.config.density_labels[int(other.argmax())],
-            **{name: f"{p:.6f}" for name, p in zip(classes(model.config), [*row, *other], strict=True)},
+            "birads": config.id2label[int(row.argmax())],
+            "density": config.density_labels[int(other.argmax())],
+            **{name: f"{p:.6f}" for name, p in zip(classes(config), [*row, *other], strict=True)},
         }
         for row, other in zip(birads, density, strict=True)
     ]

@@ -52,6 +52,7 @@ def model_card(
             crop="breast crop" if images.do_crop else "no crop",
             birads_labels=", ".join(config.id2label.values()),
             density_labels=", ".join(config.density_labels),
+            temperatures=_temperatures(config),
             classifier_encoder=ENCODERS[config.classifier_encoder] if classifies else "none",
             published="\n".join(f"- {line}" for line in published_choices(config, images, aligned)),
             results=_table(results),
@@ -113,6 +114,12 @@ def card_data(
         model_name=name if measured else None,
         eval_results=measured or None,
     )
+
+
+def _temperatures(config: MamClipConfig) -> str:
+    """What logits are divided by, where it is not 1."""
+    found = {"BI-RADS": config.birads_temperature, "density": config.density_temperature}
+    return ", ".join(f"{name} {value:.3f}" for name, value in found.items() if value != 1)
 
 
 def _provenance(config: MamClipConfig, phantom: bool) -> str:

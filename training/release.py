@@ -44,7 +44,10 @@ PIPELINES = {
     },
 }
 # Fields of a configuration that only say how the classifier was made; all others must agree with the pretraining's.
-CLASSIFIER_FIELDS = ("classifier_encoder", "classifier_dropout", "id2label", "label2id", "density_labels")
+CLASSIFIER_FIELDS = (
+    *("classifier_encoder", "classifier_dropout", "birads_temperature", "density_temperature"),
+    *("id2label", "label2id", "density_labels"),
+)
 
 
 def write_release(
@@ -54,6 +57,7 @@ def write_release(
     classifier: str | Path | None = None,
     processor: str | Path | None = None,
     results: Mapping[str, float] | None = None,
+    temperatures: Mapping[str, float] | None = None,
     phantom: bool = False,
     name: str = "MAM-CLIP",
 ) -> None:
@@ -61,13 +65,16 @@ def write_release(
 
     pretrained: folder of a MamClipForPreTraining; classifier: folder of a MamClipForImageClassification that was
     trained from it, or None; processor: folder of a MamClipProcessor (default: pretrained).
-    results: measured numbers for the model card, by name. phantom: the weights come from phantoms, which the card
+    results: measured numbers for the model card, by name. temperatures: `birads_temperature`, `density_temperature` of
+    the configuration, where others than the classifier's. phantom: the weights come from phantoms, which the card
     then says. `output` must not exist, and appears whole or not at all.
 
     Raises ValueError for folders that are no such models or do not fit together, FileNotFoundError for missing ones.
     """
     refuse_existing(output)
     config, tensors = merge_models(pretrained, classifier)
+    for field, value in (temperatures or {}).items():
+        setattr(config, field, value)
     loaded = load_processor(processor or pretrained)
     write_folder(output, config, tensors, loaded, name=name, results=results, phantom=phantom)
 
