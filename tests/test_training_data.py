@@ -9,6 +9,7 @@ import torch
 from tiny_training import CAPTIONS, bert_tokenizer, mammogram, pairs, saved
 from torch.utils.data import DataLoader
 
+from dataset_builders.png import encode_png
 from processing import MamClipImageProcessor
 from training import data
 from training.augmentation import Augmentation
@@ -38,7 +39,7 @@ def table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ready(table):
-    return resized(table, PROCESSOR)
+    return resized(table, PROCESSOR, encode_png)
 
 
 @pytest.fixture
@@ -201,7 +202,9 @@ def test_resized_images_are_the_processor_s_within_a_grey_level(table, ready):
 
 def test_without_stretching_images_are_as_the_processor_leaves_them(table):
     plain = MamClipImageProcessor(size=PROCESSOR.size, scaling="none", do_crop=False)
-    image = Images(resized(table, plain), SIZE, stretch=False).load(3, None, np.random.default_rng(0))
+    image = Images(resized(table, plain, encode_png), SIZE, stretch=False).load(
+        3, None, np.random.default_rng(0)
+    )
     expected = plain(images=table[3]["image"], return_tensors="pt")["pixel_values"][0, 0]
     torch.testing.assert_close(image, expected, atol=1 / 255, rtol=0)
 
@@ -218,7 +221,9 @@ def test_an_image_is_stretched_after_its_augmentation(ready):
 def test_a_blank_image_stays_finite(tmp_path):
     blank = mammogram(0).point(lambda _: 0)
     table = datasets.load_from_disk(saved({"image": [blank]}, tmp_path / "blank"))
-    image = Images(resized(table, PROCESSOR), SIZE).load(0, Augmentation(), np.random.default_rng(0))
+    image = Images(resized(table, PROCESSOR, encode_png), SIZE).load(
+        0, Augmentation(), np.random.default_rng(0)
+    )
     assert (image == 0).all()
 
 
@@ -232,9 +237,9 @@ def counted(monkeypatch):
     """How often images are resized."""
     calls, resize = [], data._resize
 
-    def counting(rows, processor, forked=False):
+    def counting(rows, processor, encode, forked=False):
         calls.append(len(rows["image"]))
-        return resize(rows, processor, forked)
+        return resize(rows, processor, encode, forked)
 
     monkeypatch.setattr(data, "_resize", counting)
     return calls
@@ -244,9 +249,9 @@ def counted(monkeypatch):
 def test_images_are_resized_once_and_found_again(tmp_path, counted, cache):
     folder = pairs(tmp_path / "pairs", cases=3)
     cache = cache and tmp_path / cache
-    first = resized(load_table(folder, PAIR_COLUMNS, "x.py"), PROCESSOR, cache=cache)
+    first = resized(load_table(folder, PAIR_COLUMNS, "x.py"), PROCESSOR, encode_png, cache=cache)
     again = resized(
-        load_table(folder, PAIR_COLUMNS, "x.py"), MamClipImageProcessor(**settings()), cache=cache
+        load_table(folder, PAIR_COLUMNS, "x.py"), MamClipImageProcessor(**settings()), encode_png, cache=cache
     )
     assert sum(counted) == 6
     assert first[RESIZED] == again[RESIZED]
@@ -257,17 +262,17 @@ def test_images_are_resized_once_and_found_again(tmp_path, counted, cache):
 def test_another_processor_or_another_table_is_resized_anew(tmp_path, counted):
     folder, cache = pairs(tmp_path / "pairs", cases=3), tmp_path / "cache"
     table = load_table(folder, PAIR_COLUMNS, "x.py")
-    resized(table, PROCESSOR, cache=cache)
+    resized(table, PROCESSOR, encode_png, cache=cache)
     for change in ({"do_crop": False}, {"size": {"height": 32, "width": 48}}, {"antialias": False}):
-        resized(table, MamClipImageProcessor(**{**settings(), **change}), cache=cache)
-    part = resized(table.select([4, 1]), PROCESSOR, cache=cache)
+        resized(table, MamClipImageProcessor(**{**settings(), **change}), encode_png, cache=cache)
+    part = resized(table.select([4, 1]), PROCESSOR, encode_png, cache=cache)
     assert counted == [6, 6, 6, 6, 2]
-    assert part[0][RESIZED] == resized(table, PROCESSOR, cache=cache)[4][RESIZED]
+    assert part[0][RESIZED] == resized(table, PROCESSOR, encode_png, cache=cache)[4][RESIZED]
 
 
 def test_several_processes_give_the_same_images(tmp_path, monkeypatch, table, ready):
     monkeypatch.setattr(data, "MANY", 2)
-    shared = resized(table, PROCESSOR, cache=tmp_path, processes=2)
+    shared = resized(table, PROCESSOR, encode_png, cache=tmp_path, processes=2)
     assert shared[RESIZED] == ready[RESIZED]
 
 

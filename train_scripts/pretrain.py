@@ -17,6 +17,7 @@ from functools import partial
 from transformers import set_seed
 
 from dataset_builders.folds import split_by_case
+from dataset_builders.png import encode_png
 from evaluation.retrieval import retrieval_metrics
 from training.adapters import lora_facts
 from training.callbacks import EpochLine, SetEpoch, epoch_history
@@ -31,6 +32,7 @@ from training.pretraining import (
     embed_pairs,
     image_processor,
     masking,
+    mixed_order,
     new_model,
     new_processor,
     pair_examples,
@@ -80,14 +82,14 @@ def main() -> None:
     note_terms(model.config, options.pairs)
     start_run(options)
     with arguments.main_process_first(desc="resizing the images"):
-        table = resized_pairs(options, tables, image_processor(options, options.image_size))
+        table = resized_pairs(options, tables, image_processor(options, options.image_size), encode_png)
     examples = pair_examples(options, table, processor)
     examples = with_pooled_captions(examples, model, processor.tokenizer.pad_token_id)
     train, validation, held_out = (replace(examples, rows=rows) for rows in splits)
     collator = Collator(processor.tokenizer.pad_token_id)
-    trainer = new_trainer(
-        options, arguments, model, training_parts(options, processor, train, validation), collator
-    )
+    parts = training_parts(options, processor, train, validation)
+    order = mixed_order(options, tables, train)
+    trainer = new_trainer(options, arguments, model, parts, collator, order)
     trainer.train(resume_from_checkpoint=last_checkpoint(options.output))
     if trainer.is_world_process_zero():
         retrieval = retrieval_metrics(*embed_pairs(trainer.model, held_out, collator, options.batch_size))
@@ -128,7 +130,7 @@ def training_parts(
     )
 
 
-def new_trainer(options, arguments, model, parts, collator) -> PretrainingTrainer:
+def new_trainer(options, arguments, model, parts, collator, order) -> PretrainingTrainer:
     train, validation = parts
     rate = options.text_learning_rate
     return PretrainingTrainer(
@@ -140,6 +142,7 @@ def new_trainer(options, arguments, model, parts, collator) -> PretrainingTraine
         callbacks=[SetEpoch(train), EpochLine(LINE)],
         rates={"text_model.encoder.": rate} if rate else {},
         patience=options.patience,
+        order=order,
         micro_batch=options.micro_batch,
     )
 

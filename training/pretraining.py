@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import datasets
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -16,9 +17,10 @@ from processing import MamClipImageProcessor, MamClipProcessor
 
 from .adapters import ADAPTER, add_adapters, merge_adapters, write_adapter
 from .augmentation import Augmentation
-from .data import Collator, Images, PairExamples, number_captions, resized
+from .data import RESIZED, Collator, Images, PairExamples, number_captions, resized
 from .initialization import new_pretraining_model
 from .masking import WordMasking, encode_captions
+from .mixing import MixedOrder
 from .options import PretrainingOptions, TrainingOptions
 
 
@@ -99,11 +101,34 @@ def _captions(table: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, lengt
 
 
 def resized_pairs(
-    options: PretrainingOptions, tables: Sequence[datasets.Dataset], processor: MamClipImageProcessor
+    options: PretrainingOptions,
+    tables: Sequence[datasets.Dataset],
+    processor: MamClipImageProcessor,
+    encode: Callable[[np.ndarray], bytes],
 ) -> datasets.Dataset:
-    """The tables in one, with resized images."""
-    ready = [resized(table, processor, cache=options.cache, processes=options.workers) for table in tables]
-    return datasets.concatenate_datasets(ready)
+    """The tables in one, of resized images and their captions."""
+    ready = [
+        resized(table, processor, encode, cache=options.cache, processes=options.workers) for table in tables
+    ]
+    return datasets.concatenate_datasets([table.select_columns([RESIZED, "caption"]) for table in ready])
+
+
+def mixed_order(
+    options: PretrainingOptions, tables: Sequence[datasets.Dataset], train: PairExamples
+) -> MixedOrder | None:
+    """The order in which the tables' training pairs are drawn by the options' weights; None without weights.
+
+    Raises ValueError where a table has no pair in the training part.
+    """
+    if not options.pairs_weights:
+        return None
+    ends = np.cumsum([len(table) for table in tables])
+    of_place = np.searchsorted(ends, train.rows, side="right")  # the table of each training pair
+    sources = [np.flatnonzero(of_place == number) for number in range(len(tables))]
+    for folder, places in zip(options.pairs, sources, strict=True):
+        if not len(places):
+            raise ValueError(f"{folder} has no pair to train on; leave it out, or give more pairs.")
+    return MixedOrder(sources, options.pairs_weights, options.seed, train.epoch)
 
 
 def augmentation(options: TrainingOptions, *, flip: bool = False) -> Augmentation:
