@@ -9,6 +9,7 @@ import torch
 from tiny_training import CAPTIONS, bert_tokenizer, mammogram, pairs, saved
 from torch.utils.data import DataLoader
 
+from dataset_builders.png import encode_png
 from processing import MamClipImageProcessor
 from training import data
 from training.augmentation import Augmentation
@@ -45,7 +46,7 @@ def table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ready(table):
-    return resized(table, PROCESSOR)
+    return resized(table, PROCESSOR, encode_png)
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def examples(ready):
     forms = caption_forms(ready["caption"], [MIRROR])
     codes = encode_captions(tokenizer, forms.texts, 16)
     return PairExamples(
-        images=Images(ready, SIZE),
+        images=Images(ready),
         rows=range(len(ready)),
         seed=5,
         augmentation=Augmentation(),
@@ -230,7 +231,7 @@ def test_captions_stay_as_they_are_where_nothing_is_to_be_swapped():
 
 def test_labelled_images_are_mirrored_without_a_caption(ready):
     examples = LabelledExamples(
-        Images(ready, SIZE), range(8), labels=[1] * 24, density_labels=[2] * 24, augmentation=FLIPS_ALONE
+        Images(ready), range(8), labels=[1] * 24, density_labels=[2] * 24, augmentation=FLIPS_ALONE
     )
     pictures = [(examples[row]["pixel_values"], examples.images.load(row, None, None)) for row in range(8)]
     mirror = [torch.equal(found, plain.flip(1)) for found, plain in pictures]
@@ -240,7 +241,7 @@ def test_labelled_images_are_mirrored_without_a_caption(ready):
 
 def test_labelled_examples_have_the_labels_of_their_rows(ready):
     labels, density = list(range(100, 100 + len(ready))), list(range(len(ready)))
-    examples = LabelledExamples(Images(ready, SIZE), rows=[7, 3], labels=labels, density_labels=density)
+    examples = LabelledExamples(Images(ready), rows=[7, 3], labels=labels, density_labels=density)
     assert [(e["labels"], e["density_labels"]) for e in (examples[0], examples[1])] == [(107, 7), (103, 3)]
     assert len(examples) == 2
 
@@ -274,9 +275,7 @@ def test_a_batch_has_three_equal_channels_and_the_right_types(examples):
 
 
 def test_a_batch_of_labelled_images_has_no_captions(ready):
-    examples = LabelledExamples(
-        Images(ready, SIZE), range(4), labels=[2, IGNORED] * 12, density_labels=[1] * 24
-    )
+    examples = LabelledExamples(Images(ready), range(4), labels=[2, IGNORED] * 12, density_labels=[1] * 24)
     batch = Collator()([examples[i] for i in range(4)])
     assert set(batch) == {"pixel_values", "labels", "density_labels"}
     assert batch["labels"].tolist() == [2, IGNORED, 2, IGNORED]
@@ -292,14 +291,14 @@ def test_captions_have_one_number_for_one_text():
 def test_resized_images_are_the_processor_s_within_a_grey_level(table, ready):
     expected = PROCESSOR(images=[row["image"] for row in table], return_tensors="pt")["pixel_values"]
     for row in range(len(table)):
-        image = Images(ready, SIZE).load(row, None, np.random.default_rng(0))
+        image = Images(ready).load(row, None, np.random.default_rng(0))
         assert image.dtype == torch.float32
         torch.testing.assert_close(image, expected[row, 0], atol=1 / 255, rtol=0)
 
 
 def test_without_stretching_images_are_as_the_processor_leaves_them(table):
     plain = MamClipImageProcessor(size=PROCESSOR.size, scaling="none", do_crop=False)
-    image = Images(resized(table, plain), SIZE, stretch=False).load(3, None, np.random.default_rng(0))
+    image = Images(resized(table, plain, encode_png), stretch=False).load(3, None, np.random.default_rng(0))
     expected = plain(images=table[3]["image"], return_tensors="pt")["pixel_values"][0, 0]
     torch.testing.assert_close(image, expected, atol=1 / 255, rtol=0)
 
@@ -307,7 +306,7 @@ def test_without_stretching_images_are_as_the_processor_leaves_them(table):
 def test_an_image_is_stretched_after_its_augmentation(ready):
     darker = Augmentation(rotation=0, scale=0, shift=0, brightness=0.5, gamma=0)
     images = [
-        Images(ready, SIZE, stretch).load(0, darker, np.random.default_rng(3)) for stretch in (True, False)
+        Images(ready, stretch=stretch).load(0, darker, np.random.default_rng(3)) for stretch in (True, False)
     ]
     assert images[0].max() == 1 and images[0].min() == 0
     assert images[1].max() != 1 or images[1].mean() > images[0].mean()
@@ -316,7 +315,7 @@ def test_an_image_is_stretched_after_its_augmentation(ready):
 def test_a_blank_image_stays_finite(tmp_path):
     blank = mammogram(0).point(lambda _: 0)
     table = datasets.load_from_disk(saved({"image": [blank]}, tmp_path / "blank"))
-    image = Images(resized(table, PROCESSOR), SIZE).load(0, Augmentation(), np.random.default_rng(0))
+    image = Images(resized(table, PROCESSOR, encode_png)).load(0, Augmentation(), np.random.default_rng(0))
     assert (image == 0).all()
 
 
@@ -330,9 +329,9 @@ def counted(monkeypatch):
     """How often images are resized."""
     calls, resize = [], data._resize
 
-    def counting(rows, processor, forked=False):
+    def counting(rows, processor, encode, forked=False):
         calls.append(len(rows["image"]))
-        return resize(rows, processor, forked)
+        return resize(rows, processor, encode, forked)
 
     monkeypatch.setattr(data, "_resize", counting)
     return calls
@@ -342,9 +341,9 @@ def counted(monkeypatch):
 def test_images_are_resized_once_and_found_again(tmp_path, counted, cache):
     folder = pairs(tmp_path / "pairs", cases=3)
     cache = cache and tmp_path / cache
-    first = resized(load_table(folder, PAIR_COLUMNS, "x.py"), PROCESSOR, cache=cache)
+    first = resized(load_table(folder, PAIR_COLUMNS, "x.py"), PROCESSOR, encode_png, cache=cache)
     again = resized(
-        load_table(folder, PAIR_COLUMNS, "x.py"), MamClipImageProcessor(**settings()), cache=cache
+        load_table(folder, PAIR_COLUMNS, "x.py"), MamClipImageProcessor(**settings()), encode_png, cache=cache
     )
     assert sum(counted) == 6
     assert first[RESIZED] == again[RESIZED]
@@ -355,17 +354,17 @@ def test_images_are_resized_once_and_found_again(tmp_path, counted, cache):
 def test_another_processor_or_another_table_is_resized_anew(tmp_path, counted):
     folder, cache = pairs(tmp_path / "pairs", cases=3), tmp_path / "cache"
     table = load_table(folder, PAIR_COLUMNS, "x.py")
-    resized(table, PROCESSOR, cache=cache)
+    resized(table, PROCESSOR, encode_png, cache=cache)
     for change in ({"do_crop": False}, {"size": {"height": 32, "width": 48}}, {"antialias": False}):
-        resized(table, MamClipImageProcessor(**{**settings(), **change}), cache=cache)
-    part = resized(table.select([4, 1]), PROCESSOR, cache=cache)
+        resized(table, MamClipImageProcessor(**{**settings(), **change}), encode_png, cache=cache)
+    part = resized(table.select([4, 1]), PROCESSOR, encode_png, cache=cache)
     assert counted == [6, 6, 6, 6, 2]
-    assert part[0][RESIZED] == resized(table, PROCESSOR, cache=cache)[4][RESIZED]
+    assert part[0][RESIZED] == resized(table, PROCESSOR, encode_png, cache=cache)[4][RESIZED]
 
 
 def test_several_processes_give_the_same_images(tmp_path, monkeypatch, table, ready):
     monkeypatch.setattr(data, "MANY", 2)
-    shared = resized(table, PROCESSOR, cache=tmp_path, processes=2)
+    shared = resized(table, PROCESSOR, encode_png, cache=tmp_path, processes=2)
     assert shared[RESIZED] == ready[RESIZED]
 
 

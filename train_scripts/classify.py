@@ -29,6 +29,7 @@ from dataset_builders.labelled_splits import (
     who_belongs_together,
     with_class,
 )
+from dataset_builders.png import encode_png
 from evaluation.metrics import birads_metrics, density_metrics
 from training.adapters import lora_facts
 from training.callbacks import EpochLine, SetEpoch, epoch_history
@@ -86,7 +87,7 @@ def main() -> None:
     note_terms(model.config, [options.data])
     start_run(options)
     with arguments.main_process_first(desc="resizing the images"):
-        images = resized(table, processor, cache=options.cache, processes=options.workers)
+        images = resized(table, processor, encode_png, cache=options.cache, processes=options.workers)
     examples = labelled_examples(options, images, processor, labels, density_labels)
     trainer = new_trainer(options, arguments, model, examples, split)
     trainer.train(resume_from_checkpoint=last_checkpoint(options.output))

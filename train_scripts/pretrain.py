@@ -20,6 +20,7 @@ import datasets
 from transformers import set_seed
 
 from dataset_builders.folds import split_by_case
+from dataset_builders.png import encode_png
 from evaluation.augmented_pairs import AugmentedPair, Drawn, write_augmented_pairs
 from evaluation.pictures import spread_rows
 from evaluation.report_tables import place_of
@@ -37,6 +38,7 @@ from training.pretraining import (
     embed_pairs,
     image_processor,
     masking,
+    mixed_order,
     new_model,
     new_processor,
     pair_examples,
@@ -91,14 +93,14 @@ def main() -> None:
     note_terms(model.config, options.pairs)
     start_run(options)
     with arguments.main_process_first(desc="resizing the images"):
-        table = resized_pairs(options, tables, image_processor(options, options.image_size))
+        table = resized_pairs(options, tables, image_processor(options, options.image_size), encode_png)
     examples = pair_examples(options, table, processor)
     examples = with_pooled_captions(examples, model, processor.tokenizer.pad_token_id)
     train, validation, held_out = (replace(examples, rows=rows) for rows in splits)
     collator = Collator(processor.tokenizer.pad_token_id)
-    trainer = new_trainer(
-        options, arguments, model, training_parts(options, processor, train, validation), collator
-    )
+    parts = training_parts(options, processor, train, validation)
+    order = mixed_order(options, tables, train)
+    trainer = new_trainer(options, arguments, model, parts, collator, order)
     trainer.train(resume_from_checkpoint=last_checkpoint(options.output))
     if trainer.is_world_process_zero():
         retrieval = retrieval_metrics(*embed_pairs(trainer.model, held_out, collator, options.batch_size))
@@ -138,7 +140,7 @@ def write_preview(options: PretrainingOptions) -> None:
     rows = only_mammograms(tables, split_by_case(table["case_id"][:], *fractions, options.seed))[0]
     train = table.select(rows)
     shown = train.select(spread_rows(train["case_id"][:], PREVIEWED))
-    views = preview_pairs(options, shown, PREVIEWED_EPOCHS)
+    views = preview_pairs(options, shown, PREVIEWED_EPOCHS, encode_png)
     pairs = [
         AugmentedPair(place_of(pair), [Drawn(*view) for view in draws])
         for pair, draws in zip(shown.remove_columns("image"), views, strict=True)
@@ -163,7 +165,7 @@ def training_parts(
     )
 
 
-def new_trainer(options, arguments, model, parts, collator) -> PretrainingTrainer:
+def new_trainer(options, arguments, model, parts, collator, order) -> PretrainingTrainer:
     train, validation = parts
     rate = options.text_learning_rate
     return PretrainingTrainer(
@@ -175,6 +177,7 @@ def new_trainer(options, arguments, model, parts, collator) -> PretrainingTraine
         callbacks=[SetEpoch(train), EpochLine(LINE)],
         rates={"text_model.encoder.": rate} if rate else {},
         patience=options.patience,
+        order=order,
         micro_batch=options.micro_batch,
     )
 

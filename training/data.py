@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +15,7 @@ import torch
 from datasets.fingerprint import Hasher
 from torch import Tensor
 from torch.utils.data import Dataset
+from torchvision.io import decode_png
 
 from processing import MamClipImageProcessor
 
@@ -24,22 +26,25 @@ from .masking import IGNORED, EncodedCaption, WordMasking
 
 PAIR_COLUMNS = ("image", "caption", "caption_id", "case_id")
 RECORD_COLUMNS = ("image", "patient_id", "exam_id", "laterality", "view", "birads", "density")
-RESIZED = "pixels"  # the column that holds a resized image: H × W bytes
+RESIZED = "pixels"  # the column that holds a resized image: a grey PNG of 8 bits
 Augment = Callable[[Tensor, np.random.Generator], Tensor]
+HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 MANY = 500  # images from which on several processes resize faster than one
 
 
 def load_table(folder: str | Path, columns: Sequence[str], maker: str) -> datasets.Dataset:
-    """A data set from its folder; `maker` is the script that writes such folders, for the error message.
+    """A data set with random access; `maker` is the script that writes such folders, for the error message.
+
+    folder: as `save_to_disk` writes it, or with Parquet files in it or in its folder `data`, or the name of a data set
+    on the Hub, OWNER/NAME, of which the split "train" is taken. It is memory-mapped, never streamed: an epoch is then
+    shuffled as a whole, and a run that was interrupted goes on at its very row. Parquet is unpacked into the cache of
+    `datasets` for that, once.
 
     Raises FileNotFoundError where there is none, ValueError where it is empty or lacks a column.
     """
-    folder = Path(folder)
-    if not any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
-        raise FileNotFoundError(f"{folder} holds no data set; make one with train_scripts/{maker}.")
     no_rows = f"{folder} holds no rows; make it anew with train_scripts/{maker}."
     try:
-        table = datasets.load_from_disk(str(folder))
+        table = _opened(str(folder), maker)
     except IndexError as error:  # what datasets raises for a table that was saved without rows
         raise ValueError(no_rows) from error
     if not isinstance(table, datasets.Dataset):
@@ -50,6 +55,37 @@ def load_table(folder: str | Path, columns: Sequence[str], maker: str) -> datase
     if not len(table):
         raise ValueError(no_rows)
     return table
+
+
+def _opened(name: str, maker: str) -> datasets.Dataset | datasets.DatasetDict:
+    folder = Path(name)
+    if any((folder / file).is_file() for file in ("dataset_info.json", "dataset_dict.json")):
+        return datasets.load_from_disk(name)
+    if not folder.exists() and HUB_NAME.fullmatch(name):
+        return _from_hub(name, maker)
+    files = sorted(str(file) for place in (folder, folder / "data") for file in place.glob("*.parquet"))
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no data set; make one with train_scripts/{maker}.")
+    try:
+        return datasets.load_dataset("parquet", data_files=files, split="train")
+    except (
+        ValueError,
+        datasets.exceptions.DatasetGenerationError,
+    ) as error:  # Arrow's errors are ValueErrors
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise ValueError(
+            f"the Parquet files in {folder} cannot be read ({reason}); make them anew."
+        ) from error
+
+
+def _from_hub(name: str, maker: str) -> datasets.Dataset:
+    try:
+        return datasets.load_dataset(name, split="train")
+    except (ValueError, OSError) as error:  # of which datasets' own errors are
+        reason = " ".join(str(error).split())[:200]
+        raise FileNotFoundError(
+            f"{name} is no folder, and not to be had from the Hub ({reason}); make one with train_scripts/{maker}."
+        ) from error
 
 
 def only_mammograms(tables: Sequence[datasets.Dataset], splits: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -73,16 +109,18 @@ def only_mammograms(tables: Sequence[datasets.Dataset], splits: Sequence[Sequenc
 def resized(
     table: datasets.Dataset,
     processor: MamClipImageProcessor,
+    encode: Callable[[np.ndarray], bytes],
     *,
     cache: str | Path | None = None,
     processes: int = 1,
 ) -> datasets.Dataset:
     """The table with its images made ready once: the column RESIZED in the place of `image`.
 
-    The result is kept beside the table's own files, or in the folder `cache`, and found again by a fingerprint of the
-    table and of the processor's settings; it is read from disk as it is needed.
+    encode: (H, W) uint8 → the bytes of a PNG. The result is kept beside the table's own files, or in the folder
+    `cache`, and found again by a fingerprint of the table and of the processor's settings; it is read from disk as it
+    is needed. An image of 1024 × 768 pixels takes about a quarter of a megabyte.
     """
-    key = Hasher.hash((table._fingerprint, processor.to_dict(), datasets.__version__, "resized 1"))
+    key = Hasher.hash((table._fingerprint, processor.to_dict(), datasets.__version__, "resized 2"))
     file = None if cache is None else Path(cache) / f"resized-{key}.arrow"
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +130,7 @@ def resized(
         batched=True,
         batch_size=16,
         remove_columns=["image"],
-        fn_kwargs={"processor": processor, "forked": shared},
+        fn_kwargs={"processor": processor, "encode": encode, "forked": shared},
         num_proc=processes if shared else None,
         cache_file_name=None if file is None else str(file),
         new_fingerprint=key,
@@ -101,29 +139,31 @@ def resized(
 
 
 def _resize(
-    rows: Mapping[str, list], processor: MamClipImageProcessor, forked: bool = False
+    rows: Mapping[str, list],
+    processor: MamClipImageProcessor,
+    encode: Callable[[np.ndarray], bytes],
+    forked: bool = False,
 ) -> dict[str, list[bytes]]:
     if forked:  # torch's threads do not survive a fork: a process that waited for them would wait for ever
         torch.set_num_threads(1)
     pixels = processor(images=rows["image"], return_tensors="pt")["pixel_values"][:, 0]
-    return {RESIZED: [image.numpy().tobytes() for image in (pixels * 255).round().byte()]}
+    return {RESIZED: [encode(image.numpy()) for image in (pixels * 255).round().byte()]}
 
 
 @dataclass
 class Images:
     """The resized images of a table, as floats.
 
-    size: (height, width); stretch: whether each image is stretched to [0, 1] after its augmentation, as published.
+    stretch: whether each image is stretched to [0, 1] after its augmentation, as published.
     """
 
     table: datasets.Dataset
-    size: tuple[int, int]
     stretch: bool = True
 
     def load(self, row: int, augment: Augment | None, rng: np.random.Generator) -> Tensor:
         """Image number `row` of the table → (H, W) float32 in [0, 1]; augment: (H, W) uint8 → the like."""
-        stored = bytearray(self.table[row][RESIZED])
-        image = torch.frombuffer(stored, dtype=torch.uint8).reshape(self.size)
+        stored = torch.frombuffer(bytearray(self.table[row][RESIZED]), dtype=torch.uint8)
+        image = decode_png(stored)[0]
         image = image / 255 if augment is None else augment(image, rng)
         low, high = image.min(), image.max()
         return (image - low) / (high - low) if self.stretch and high > low else image
@@ -152,9 +192,9 @@ class SeededExamples(Dataset):
         """Draw anew for this epoch, counted from 0."""
         self.epoch[0] = epoch
 
-    def rng(self, row: int) -> np.random.Generator:
-        """The generator for one row in this epoch."""
-        return np.random.default_rng([self.seed, 0 if self.fixed else 1 + int(self.epoch), row])
+    def rng(self, row: int, again: int = 0) -> np.random.Generator:
+        """The generator for one row in this epoch; again: how often the epoch has had it already."""
+        return np.random.default_rng([self.seed, 0 if self.fixed else 1 + int(self.epoch), row, again])
 
 
 @dataclass
@@ -174,8 +214,10 @@ class PairExamples(SeededExamples):
     pooled: Tensor | None = None
 
     def __getitem__(self, place: int) -> dict[str, Any]:
+        """place: of one of the pairs; or that + n × pairs, for its n-th repetition in an epoch (see mixing.py)."""
+        again, place = divmod(place, len(self))
         row = self.rows[place]
-        rng = self.rng(row)
+        rng = self.rng(row, again)
         flips = self.draw_flips(row, rng)
         number = self.flipped[flips][row] if any(flips) else self.caption_numbers[row]
         caption = self.captions[number]

@@ -132,7 +132,15 @@ class TrainingOptions:
 class PretrainingOptions(TrainingOptions):
     """Contrastive and masked-language pretraining on image–caption pairs."""
 
-    pairs: list[str] = option([], "folders of image–caption pairs, as extract_pairs.py writes them")
+    pairs: list[str] = option(
+        [],
+        "folders of image–caption pairs, as extract_pairs.py and build_dataset.py --captions write them, or OWNER/NAME "
+        "of a data set on the Hub",
+    )
+    pairs_weights: list[float] = option(
+        [],
+        "how often each of the pairs' folders is drawn, relative to each other; by default, as it is large",
+    )
     preview: str | None = option(
         None, "HTML file: show some augmented pairs with their captions in it, and do not train"
     )
@@ -162,6 +170,7 @@ class PretrainingOptions(TrainingOptions):
         _require(self.micro_batch >= 0, "micro_batch", self.micro_batch, "0 or more")
         _require(0 < self.mask_probability < 1, "mask_probability", self.mask_probability, "between 0 and 1")
         _require(0 < self.mask_share <= 1, "mask_share", self.mask_share, "above 0, at most 1")
+        self._check_weights()
         parts = (self.validation_fraction, self.held_out_fraction)
         for name, value in zip(("validation_fraction", "held_out_fraction"), parts, strict=True):
             _require(0 < value < 0.5, name, value, "between 0 and 0.5")
@@ -172,6 +181,14 @@ class PretrainingOptions(TrainingOptions):
             )
         if "vision" in self.lora and self.vision_weights is None:
             raise ValueError(RANDOM_TOWER)
+
+    def _check_weights(self) -> None:
+        weights = self.pairs_weights
+        if weights and (len(weights) != len(self.pairs) or min(weights) <= 0):
+            raise ValueError(
+                f"pairs_weights is {' '.join(f'{weight:g}' for weight in weights)} for {len(self.pairs)} folders of "
+                "pairs; expected a number above 0 for each."
+            )
 
 
 @dataclass

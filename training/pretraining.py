@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
 import datasets
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -19,9 +20,10 @@ from .adapters import ADAPTER, add_adapters, merge_adapters, write_adapter
 from .augmentation import Augmentation
 from .caption_forms import caption_forms
 from .caption_sides import Flips
-from .data import Collator, Images, PairExamples, resized
+from .data import RESIZED, Collator, Images, PairExamples, resized
 from .initialization import new_pretraining_model
 from .masking import WordMasking, encode_captions
+from .mixing import MixedOrder
 from .options import PretrainingOptions, TrainingOptions
 
 
@@ -93,7 +95,7 @@ def pair_examples(
     forms = caption_forms(table["caption"], ways, swap=options.augmentation != "published")
     encoded = encode_captions(processor.tokenizer, forms.texts, options.context_length)
     return PairExamples(
-        images=Images(table, tuple(options.image_size), processor.image_processor.scaling == "min_max"),
+        images=Images(table, processor.image_processor.scaling == "min_max"),
         rows=range(len(table)),
         seed=options.seed,
         fixed=True,
@@ -104,11 +106,34 @@ def pair_examples(
 
 
 def resized_pairs(
-    options: PretrainingOptions, tables: Sequence[datasets.Dataset], processor: MamClipImageProcessor
+    options: PretrainingOptions,
+    tables: Sequence[datasets.Dataset],
+    processor: MamClipImageProcessor,
+    encode: Callable[[np.ndarray], bytes],
 ) -> datasets.Dataset:
-    """The tables in one, with resized images."""
-    ready = [resized(table, processor, cache=options.cache, processes=options.workers) for table in tables]
-    return datasets.concatenate_datasets(ready)
+    """The tables in one, of resized images and their captions."""
+    ready = [
+        resized(table, processor, encode, cache=options.cache, processes=options.workers) for table in tables
+    ]
+    return datasets.concatenate_datasets([table.select_columns([RESIZED, "caption"]) for table in ready])
+
+
+def mixed_order(
+    options: PretrainingOptions, tables: Sequence[datasets.Dataset], train: PairExamples
+) -> MixedOrder | None:
+    """The order in which the tables' training pairs are drawn by the options' weights; None without weights.
+
+    Raises ValueError where a table has no pair in the training part.
+    """
+    if not options.pairs_weights:
+        return None
+    ends = np.cumsum([len(table) for table in tables])
+    of_place = np.searchsorted(ends, train.rows, side="right")  # the table of each training pair
+    sources = [np.flatnonzero(of_place == number) for number in range(len(tables))]
+    for folder, places in zip(options.pairs, sources, strict=True):
+        if not len(places):
+            raise ValueError(f"{folder} has no pair to train on; leave it out, or give more pairs.")
+    return MixedOrder(sources, options.pairs_weights, options.seed, train.epoch)
 
 
 def augmentation(options: TrainingOptions) -> Augmentation:

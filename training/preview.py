@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from tempfile import TemporaryDirectory
 
 import datasets
+import numpy as np
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -25,11 +26,19 @@ DONE = {
 View = tuple[Image.Image, str, str]  # mode L; what was done to its sides; its caption then
 
 
-def preview_pairs(options: PretrainingOptions, pairs: datasets.Dataset, epochs: int) -> list[list[View]]:
-    """For every pair: as it is, then as each of the first epochs draws it. Leaves no file behind."""
+def preview_pairs(
+    options: PretrainingOptions,
+    pairs: datasets.Dataset,
+    epochs: int,
+    encode: Callable[[np.ndarray], bytes],
+) -> list[list[View]]:
+    """For every pair: as it is, then as each of the first epochs draws it. Leaves no file behind.
+
+    encode: as `resized` takes it.
+    """
     processor = new_processor(options)
     with TemporaryDirectory() as cache:
-        table = resized_pairs(replace(options, cache=cache), [pairs], processor.image_processor)
+        table = resized_pairs(replace(options, cache=cache), [pairs], processor.image_processor, encode)
         examples = pair_examples(options, table, processor)
         examples = replace(examples, fixed=False, augmentation=augmentation(options))
         places = tqdm(range(len(examples)), "Augmenting", unit="pair")

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
@@ -111,18 +111,28 @@ def best_epoch(state: TrainerState) -> dict[str, float]:
 class PartwiseTrainer(Trainer):
     """A Trainer with a learning rate of its own for some parts of the model.
 
-    rates: prefix of parameter names → learning rate; all other parameters have the general one.
+    rates: prefix of parameter names → learning rate; all other parameters have the general one. order: of an epoch's
+    examples; by default a seeded shuffle.
     """
 
     def __init__(
-        self, *args: Any, rates: Mapping[str, float] | None = None, patience: int = 0, **kwargs: Any
+        self,
+        *args: Any,
+        rates: Mapping[str, float] | None = None,
+        patience: int = 0,
+        order: Sampler[int] | None = None,
+        **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
+        self.order = order
         self.rates = dict(rates or {})
         self.remove_callback(PrinterCallback)
         self.add_callback(FindBest)
         if patience:
             self.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
+
+    def _get_train_sampler(self, train_dataset=None) -> Sampler[int] | None:
+        return super()._get_train_sampler(train_dataset) if self.order is None else self.order
 
     def compute_loss(self, model, inputs, **kwargs):
         rest_frozen_statistics(self.model)
