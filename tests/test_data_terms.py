@@ -83,7 +83,7 @@ def test_free_data_leave_the_card_as_free_as_the_code(runs, tmp_path):
 
 def test_phantoms_and_folders_of_others_have_no_terms(tmp_path):
     config = MamClipConfig(provenance={"encoder": "imagenet"})
-    note_terms(config, [with_report(tmp_path, "teknofest", None), tmp_path / "nowhere"])
+    note_terms(config, [with_report(tmp_path, "teknofest", None), tmp_path])
     assert config.provenance == {"encoder": "imagenet"}
 
 
@@ -93,3 +93,10 @@ def test_what_is_said_of_terms(weights, said):
         {"data_x": replace(FREE, weights=weights).as_dict(), "vision_weights": "imagenet"}
     )
     assert said in lines[0] and lines[1] == "- vision weights: imagenet"
+
+
+def test_a_data_set_of_the_hub_needs_its_owners_permission():
+    config = MamClipConfig()
+    note_terms(config, ["someone/pairs"])
+    (terms,) = config.provenance.values()
+    assert terms["weights"] == "permission" and terms["homepage"].endswith("/datasets/someone/pairs")

@@ -77,6 +77,13 @@ def test_a_folder_without_a_data_set_is_not_looked_for_on_the_hub(tmp_path, monk
         load_table("some/folder", PAIR_COLUMNS, "x.py")
 
 
+def test_a_misspelt_folder_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    with pytest.raises(FileNotFoundError, match="demo/pairz holds no data set"):
+        load_table("demo/pairz", PAIR_COLUMNS, "x.py")
+
+
 # Shares
 
 

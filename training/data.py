@@ -61,7 +61,7 @@ def _opened(name: str, maker: str) -> datasets.Dataset | datasets.DatasetDict:
     folder = Path(name)
     if any((folder / file).is_file() for file in ("dataset_info.json", "dataset_dict.json")):
         return datasets.load_from_disk(name)
-    if not folder.exists() and HUB_NAME.fullmatch(name):
+    if not folder.parent.is_dir() and HUB_NAME.fullmatch(name):  # else it is a misspelt folder
         return _from_hub(name, maker)
     files = sorted(str(file) for place in (folder, folder / "data") for file in place.glob("*.parquet"))
     if not files:

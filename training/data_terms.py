@@ -21,13 +21,22 @@ WEIGHTS = {
 def note_terms(config: PreTrainedConfig, folders: Iterable[str | Path]) -> None:
     """Record in the provenance, which weights keep wherever they go, the terms of the data in some folders.
 
-    The terms of data that an earlier stage has seen stay; folders without terms, as of phantoms, add nothing.
+    The terms of data that an earlier stage has seen stay; folders without terms, as of phantoms, add nothing. The terms
+    of a data set of the Hub are on its page, where no program can tell what they allow: so its owners must be asked.
     """
     config.provenance = {**config.provenance, **_terms_in(folders)}
 
 
 def _terms_in(folders: Iterable[str | Path]) -> dict[str, dict[str, str]]:
     found = {}
+    for name in (str(folder) for folder in folders if not Path(folder).exists()):
+        page = f"https://huggingface.co/datasets/{name}"
+        found[f"{PREFIX}{name}"] = {
+            "licence": "see its page",
+            "citation": page,
+            "homepage": page,
+            "weights": "permission",
+        }
     for report in (Path(folder) / REPORT for folder in folders):
         about = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
         if about.get("terms"):
