@@ -15,12 +15,12 @@ import numpy as np
 from scipy import stats
 
 from .comparison import Run
-from .patient_bootstrap import Tested, patient_weights, pooled, pooled_difference, tally
+from .patient_bootstrap import Predicted, patient_weights, pooled, pooled_difference, tally
 
 CLASSES = {"f1_five": 5, "f1_three": 3, "density_f1": 4}
 TESTS = ("p_t", "p_bootstrap")
 # (arm, size) → score → predictions of its runs
-Predictions = Mapping[tuple[str, int | None], Mapping[str, Sequence[Tested]]]
+Predictions = Mapping[tuple[str, int | None], Mapping[str, Sequence[Predicted]]]
 Contrast = tuple[str, int | None, str, int | None]  # first arm, its size, other arm, its size
 
 
@@ -100,7 +100,7 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
-def check_same_images(first: Sequence[Tested], other: Sequence[Tested], names: Sequence[Any]) -> None:
+def check_same_images(first: Sequence[Predicted], other: Sequence[Predicted], names: Sequence[Any]) -> None:
     """Raise ValueError where two arms were not tested on the same patients with the same labels."""
     theirs = {(run.fold, run.seed): run for run in other}
     for run in first:

@@ -16,14 +16,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 DPI = 150
-# Okabe and Ito's colours from dark to light, with (marker, dashes).
+# Okabe and Ito's colours, ordered so that neighbours differ in grey too, with (marker, dashes).
 STYLES = (
     ("#0072B2", "o", "-"),
-    ("#D55E00", "s", (0, (5, 2))),
+    ("#E69F00", "s", (0, (5, 2))),
     ("#000000", "^", (0, (1, 1.5))),
     ("#009E73", "D", (0, (5, 1.5, 1, 1.5))),
     ("#CC79A7", "v", (0, (8, 2))),
-    ("#E69F00", "P", (0, (3, 1, 1, 1, 1, 1))),
+    ("#D55E00", "P", (0, (3, 1, 1, 1, 1, 1))),
 )
 APART = 0.025  # of a decade of labels: the error bars of neighbouring arms
 FORMATS = ("png", "svg")

@@ -9,13 +9,13 @@ import pandas as pd
 
 from dataset_builders.birads import UNKNOWN, density_index, five_class_index, three_group_index
 
-from .patient_bootstrap import Tested
+from .patient_bootstrap import Predicted
 
 PREDICTIONS, READ = "predictions.csv", pd.read_csv
 COLUMNS = ("patient_id", "birads", "predicted_birads")
 
 
-def read_predictions(folder: str | Path, fold: int, seed: int) -> dict[str, Tested]:
+def read_predictions(folder: str | Path, fold: int, seed: int) -> dict[str, Predicted]:
     """Score of `comparison.SCORES` → predictions of the images where the label is known.
 
     Raises FileNotFoundError where the run saved none, ValueError where a column is missing, an image has no patient,
@@ -37,9 +37,11 @@ def read_predictions(folder: str | Path, fold: int, seed: int) -> dict[str, Test
     return {name: _tested(table["patient_id"], *both, fold, seed) for name, both in columns.items()}
 
 
-def _tested(patients: pd.Series, labels: np.ndarray, predicted: np.ndarray, fold: int, seed: int) -> Tested:
+def _tested(
+    patients: pd.Series, labels: np.ndarray, predicted: np.ndarray, fold: int, seed: int
+) -> Predicted:
     known = (labels != UNKNOWN) & (predicted != UNKNOWN)
-    return Tested(seed, fold, patients[known].tolist(), labels[known], predicted[known])
+    return Predicted(seed, fold, patients[known].tolist(), labels[known], predicted[known])
 
 
 def _indices(column: pd.Series, index) -> np.ndarray:

@@ -20,7 +20,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Tested:
+class Predicted:
     """Predictions of one run for one score: (N,) patients, and class indices that are right and predicted."""
 
     seed: int
@@ -38,7 +38,7 @@ def patient_weights(patients: int, samples: int = SAMPLES, seed: int = 0) -> np.
     return rng.multinomial(patients, np.full(patients, 1 / patients), size=samples).astype(np.float32)
 
 
-def tally(runs: Sequence[Tested], places: Mapping[str, int], classes: int) -> np.ndarray:
+def tally(runs: Sequence[Predicted], places: Mapping[str, int], classes: int) -> np.ndarray:
     """(seeds, patients, classes²) counts of label × prediction; places: patient → her row.
 
     Raises ValueError for a patient without a place.
