@@ -24,9 +24,14 @@ Predictions = Mapping[tuple[str, int | None], Mapping[str, Sequence[Predicted]]]
 Contrast = tuple[str, int | None, str, int | None]  # first arm, its size, other arm, its size
 
 
-def add_intervals(summaries: Sequence[dict[str, Any]], predictions: Predictions) -> None:
-    """Put `pooled` and `interval` beside the mean of every score in rows of `comparison.summaries`."""
-    for score, classes in CLASSES.items():
+def add_intervals(
+    summaries: Sequence[dict[str, Any]], predictions: Predictions, tasks: Mapping[str, int] = CLASSES
+) -> None:
+    """Put `pooled` and `interval` beside the mean of every score in rows of `comparison.summaries`.
+
+    tasks: score → number of its classes.
+    """
+    for score, classes in tasks.items():
         places, weights = _patients(predictions, score)
         for row in summaries:
             runs = predictions[row["encoder"], row["size"]].get(score, ())
@@ -35,7 +40,10 @@ def add_intervals(summaries: Sequence[dict[str, Any]], predictions: Predictions)
 
 
 def contrasts(
-    runs: Sequence[Run], predictions: Predictions, wanted: Sequence[Contrast]
+    runs: Sequence[Run],
+    predictions: Predictions,
+    wanted: Sequence[Contrast],
+    tasks: Mapping[str, int] = CLASSES,
 ) -> list[dict[str, Any]]:
     """For each contrast `first`, `first_size`, `other`, `other_size`, and of every score:
 
@@ -47,7 +55,7 @@ def contrasts(
         dict(zip(("first", "first_size", "other", "other_size"), contrast, strict=True))
         for contrast in wanted
     ]
-    for score, classes in CLASSES.items():
+    for score, classes in tasks.items():
         places, weights = _patients(predictions, score)
         for row in rows:
             row[score] = _contrast(runs, predictions, row, score, classes, places, weights)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -144,13 +144,13 @@ def shard_of(cells: list[Cell], shard: str | None) -> list[Cell]:
     return cells[int(place) - 1 :: int(count)]
 
 
-def data_facts(table: datasets.Dataset) -> dict[str, Any]:
+def data_facts(table: datasets.Dataset, columns: Sequence[str] = LABELS) -> dict[str, Any]:
     """What tells a data set from another one: rows, patients, and a SHA-256 of labels, names and image sizes.
 
     The sizes are those of the encoded images in bytes, which are there without an image being read.
     """
-    columns = {name: table[name][:] for name in LABELS}
-    digest = hashlib.sha256(json.dumps(columns, default=str).encode())
+    values = {name: table[name][:] for name in columns}
+    digest = hashlib.sha256(json.dumps(values, default=str).encode())
     for chunk in table.data.column("image").chunks:
         digest.update(json.dumps(pc.binary_length(chunk.field("bytes")).to_pylist()).encode())
-    return {"rows": len(table), "patients": len(set(columns["patient_id"])), "sha256": digest.hexdigest()}
+    return {"rows": len(table), "patients": len(set(values["patient_id"])), "sha256": digest.hexdigest()}
