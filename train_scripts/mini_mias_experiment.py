@@ -6,8 +6,8 @@
 Some hundred films are too few to fine-tune an encoder on, and mini-MIAS's tissue classes (fatty, fatty-glandular,
 dense-glandular) are no BI-RADS density: so encoders stay as they are, and a logistic regression on their features is
 fitted to three folds and tested on the fourth; its strength is chosen within the three. Both films of a woman are in
-one fold. Beside the encoders stand the same architecture with random weights (five draws), the commonest class, and a
-logistic regression on intensity and texture statistics.
+one fold. Beside the encoders stand the same architecture with random weights (several draws), the commonest class, and
+a logistic regression on intensity and texture statistics.
 
 Captions composed from the labels tell the labels, so an encoder that is pretrained on them must not have seen the
 tested fold's. --write-pairs PAIRS writes PAIRS/fold0 … fold3, each of the films outside that fold, for pretrain.py; an
@@ -15,6 +15,7 @@ encoder named captions=PRETRAINED{fold} is then the folder PRETRAINED0 where fol
 """
 
 import argparse
+import json
 import platform
 import shlex
 import sys
@@ -55,7 +56,6 @@ TASKS = {"tissue": ("F", "G", "D"), "abnormal": ("normal", "abnormal")}
 TITLES = {"tissue": "tissue F, G, D", "abnormal": "normal, abnormal"}
 FOLDS = 4
 RANDOM, TEXTURE, MAJORITY = "random weights", "texture statistics", "commonest class"
-DRAWS = 5
 STRENGTHS = np.logspace(-4, 0, 5)
 SIZE = (256, 192)  # of the images whose texture is measured
 PACKAGES = ("torch", "transformers", "timm", "scikit-learn", "numpy", "scipy")
@@ -71,7 +71,7 @@ def main() -> None:
         write_pairs(films, folds, args.write_pairs)
         return
     check_output(args.output)
-    arms = all_features(args.encoders, films)
+    arms = all_features(args.encoders, films, args.draws)
     runs, predictions = probe(arms, films["patient_id"][:], labels, folds)
     results = summarise(list(arms), runs, predictions) | facts(args, films)
     write(args.output, results)
@@ -92,10 +92,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--write-pairs", type=Path, help="write the pairs outside each fold here, and do nothing else"
     )
+    parser.add_argument("--draws", type=int, default=5, help="encoders with random weights (5)")
     parser.add_argument("--seed", type=int, default=0, help="of the folds (0)")
     args = parser.parse_args()
     if not args.write_pairs and not (args.output and args.encoders):
         parser.error("--encoders and --output were not given, nor --write-pairs")
+    if args.draws < 1 or args.seed < 0:
+        parser.error(f"--draws is {args.draws} and --seed {args.seed}; expected 1 or more, and 0 or more")
     names = [word.partition("=")[0] for word in args.encoders]
     wrong = next((word for word in args.encoders if not all(word.partition("="))), None)
     if wrong or len(set(names)) < len(names):
@@ -147,8 +150,28 @@ def check_output(output: Path) -> None:
         raise ValueError(f"{output} is not empty and holds no such experiment; give another --output.")
 
 
-def all_features(encoders: Sequence[str], films: datasets.Dataset) -> dict[str, tuple[Features, int]]:
+class Films:
+    """The films as image processors make them, each way once."""
+
+    def __init__(self, table: datasets.Dataset):
+        self.table = table
+        self.ready: dict[str, torch.Tensor] = {}
+
+    def pixels(self, processor: MamClipImageProcessor) -> torch.Tensor:
+        """(N, 1, H, W) float32 in [0, 1]."""
+        key = json.dumps(processor.to_dict(), sort_keys=True, default=str)
+        if key not in self.ready:
+            images = tqdm(self.table["image"], "preparing films", leave=False)
+            found = [processor(images=image, return_tensors="pt")["pixel_values"][:, :1] for image in images]
+            self.ready[key] = torch.cat(found)
+        return self.ready[key]
+
+
+def all_features(
+    encoders: Sequence[str], table: datasets.Dataset, draws: int
+) -> dict[str, tuple[Features, int]]:
     """Arm → its features and how often it is repeated; every encoder is opened before a film is read."""
+    films = Films(table)
     folders = dict(word.split("=", 1) for word in encoders)
     for folder in folders.values():
         for name in dict.fromkeys(folder.replace("{fold}", str(fold)) for fold in range(FOLDS)):
@@ -158,22 +181,22 @@ def all_features(encoders: Sequence[str], films: datasets.Dataset) -> dict[str, 
                 )
             load_aligned(name)
     arms = {name: (encoder_features(folder, films), 1) for name, folder in folders.items()}
-    arms[RANDOM] = (random_features(next(iter(folders.values())), films), DRAWS)
+    arms[RANDOM] = (random_features(next(iter(folders.values())), films), draws)
     arms[TEXTURE] = (texture_features(films), 1)
-    arms[MAJORITY] = (lambda fold, draw: np.zeros((len(films), 1)), 1)
+    arms[MAJORITY] = (lambda fold, draw: np.zeros((len(table), 1)), 1)
     return arms
 
 
-def encoder_features(folder: str, films: datasets.Dataset) -> Features:
+def encoder_features(folder: str, films: Films) -> Features:
     @cache
     def read(name: str) -> np.ndarray:
         model, processor = load_aligned(name)
-        return embed(model.vision_model.eval(), processor.image_processor, films, name)
+        return embed(model.vision_model.eval(), films.pixels(processor.image_processor), name)
 
     return lambda fold, draw: read(folder.replace("{fold}", str(fold)))
 
 
-def random_features(folder: str, films: datasets.Dataset) -> Features:
+def random_features(folder: str, films: Films) -> Features:
     """Features of the same architecture, with weights of its own for every repetition."""
 
     @cache
@@ -181,31 +204,26 @@ def random_features(folder: str, films: datasets.Dataset) -> Features:
         model, processor = load_aligned(folder.replace("{fold}", "0"))
         torch.manual_seed(draw)
         encoder = new_classifier(vision_config=model.config.vision_config.to_dict()).encoder.eval()
-        return embed(encoder, processor.image_processor, films, f"{RANDOM} {draw + 1}")
+        return embed(encoder, films.pixels(processor.image_processor), f"{RANDOM} {draw + 1}")
 
     return lambda fold, draw: read(draw)
 
 
 @torch.inference_mode()
-def embed(encoder, processor, films: datasets.Dataset, title: str, batch: int = 16) -> np.ndarray:
-    """(N, F): what the encoder's head pools of every film, before the projection."""
+def embed(encoder: torch.nn.Module, pixels: torch.Tensor, title: str, batch: int = 16) -> np.ndarray:
+    """pixels (N, 1, H, W) → (N, F): what the encoder's head pools of every film, before the projection."""
     device = next(encoder.parameters()).device
-    found = []
-    for start in tqdm(range(0, len(films), batch), f"films through {title}", leave=False):
-        images = films[start : start + batch]["image"]
-        pixels = processor(images=images, return_tensors="pt")["pixel_values"].to(device)
-        found.append(encoder(pixels)[1].float().cpu().numpy())
-    return np.concatenate(found)
+    parts = tqdm(pixels.split(batch), f"films through {title}", leave=False)
+    return torch.cat(
+        [encoder(part.expand(-1, 3, -1, -1).to(device))[1].float().cpu() for part in parts]
+    ).numpy()
 
 
-def texture_features(films: datasets.Dataset) -> Features:
-    processor = MamClipImageProcessor(size={"height": SIZE[0], "width": SIZE[1]})
-
+def texture_features(films: Films) -> Features:
     @cache
     def read() -> np.ndarray:
-        films_read = tqdm(films["image"], "texture of films", leave=False)
-        pixels = (processor(images=image, return_tensors="np")["pixel_values"][0, 0] for image in films_read)
-        return np.stack([texture_statistics(image) for image in pixels])
+        pixels = films.pixels(MamClipImageProcessor(size={"height": SIZE[0], "width": SIZE[1]}))
+        return np.stack([texture_statistics(image) for image in pixels[:, 0].numpy()])
 
     return lambda fold, draw: read()
 
