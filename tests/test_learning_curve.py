@@ -14,6 +14,7 @@ from PIL import Image
 from tiny_models import VISION, pretraining_model, processor
 from tiny_training import records
 
+from training.callbacks import SetEpoch
 from training.cell_lock import locked
 from training.grid import plan
 from training.option_parser import option_words, parse_options
@@ -159,6 +160,32 @@ def test_only_a_deleted_and_an_interrupted_run_are_done_and_come_out_the_same(pl
     assert after["summary"] == before["summary"] and after["comparisons"] == before["comparisons"]
     lines = [line for line in out.splitlines() if "F1" in line]
     assert len(lines) >= 9 and all("phantom" in line.lower() for line in lines)
+
+
+def test_a_run_of_counted_steps_that_was_killed_goes_on_and_comes_out_the_same(place, tmp_path, monkeypatch):
+    given = {"encoders": ["none"], "seeds": [0], "epochs": 6, "max_steps": 9, "evaluations": 3}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert call(*words(place, whole, **given)) == 0
+    with monkeypatch.context() as patch:
+        interrupt_at_step(patch, 3)  # in the middle of the second epoch
+        assert call(*words(place, killed, **given)) == 130
+    (run,) = (killed / "runs").iterdir()
+    assert (run / "checkpoints" / "checkpoint-3").is_dir() and not (run / "results.json").exists()
+    assert call(*words(place, killed, **given)) == 0
+    first, second = (json.loads((folder / "results.json").read_text()) for folder in (whole, killed))
+    assert first["summary"] == second["summary"]
+    ours, theirs = (next(folder.glob("runs/*/predictions.csv")).read_text() for folder in (whole, killed))
+    assert ours == theirs
+
+
+def interrupt_at_step(monkeypatch, step):
+    """End the process, as it were, when this step's checkpoint has been written."""
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.global_step == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(SetEpoch, "on_save", on_save)
 
 
 def test_a_run_that_fails_leaves_the_finished_ones_and_the_results_of_before(place, copy, capsys):
