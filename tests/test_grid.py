@@ -133,6 +133,12 @@ def test_the_figure_has_a_panel_for_each_score_and_the_same_bytes_again():
     assert found["png"].startswith(b"\x89PNG")
 
 
+def test_names_of_ticks_do_not_run_into_each_other():
+    sizes = {size: [0.5] for size in (1000, 20000, 30000, 30594)}
+    svg = curve_plots.learning_curves({"F1": {"a": sizes}})["svg"].decode()
+    assert ">30k<" in svg and ">20k<" in svg and ">30.6k<" not in svg
+
+
 def test_arms_differ_in_marker_dashes_and_grey():
     greys = [
         np.dot(matplotlib.colors.to_rgb(colour), (0.2126, 0.7152, 0.0722))
