@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +12,19 @@ from dataset_builders.birads import UNKNOWN, density_index, five_class_index, th
 
 from .patient_bootstrap import Predicted
 
-PREDICTIONS, READ = "predictions.csv", pd.read_csv
+PREDICTIONS, READ = "predictions.csv", partial(pd.read_csv, dtype={"patient_id": str})
 COLUMNS = ("patient_id", "birads", "predicted_birads")
 
 
 def read_predictions(folder: str | Path, fold: int, seed: int) -> dict[str, Predicted]:
     """Score of `comparison.SCORES` → predictions of the images where the label is known.
 
-    Raises FileNotFoundError where the run saved none, ValueError where a column is missing, an image has no patient,
-    or a label is none.
+    Raises FileNotFoundError where the run saved none, ValueError where a column is missing or a label does not exist.
     """
     file = Path(folder, PREDICTIONS)
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist; delete that run, and give the command again.")
-    table = READ(file).astype({"patient_id": str})
+    table = READ(file)
     missing = [name for name in COLUMNS if name not in table]
     if missing:
         raise ValueError(f"{file} has no column {missing[0]!r}; expected what classify.py writes.")

@@ -1,12 +1,14 @@
 """Statistics of a learning curve: pooled predictions, intervals by patient, paired tests and Holm's correction."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import f1_score
 
+from evaluation import curve_predictions
 from evaluation.contrasts import add_intervals, contrasts, holm, paired_t
 from evaluation.curve_tables import contrast_table, contrasts_csv, latex, scores_csv, table2
 from evaluation.patient_bootstrap import (
@@ -18,6 +20,14 @@ from evaluation.patient_bootstrap import (
     tally,
 )
 
+# What classify.py keeps: BI-RADS as published, 6 that counts as 5 and 3 that counts as nothing, and gaps.
+ROWS = {
+    "patient_id": ["7", "7", "8", "9", "9"],
+    "birads": [1, 6, 3, None, 0],
+    "predicted_birads": [2, 5, 1, 4, 4],
+    "density": ["A", "B", None, "D", "C"],
+    "predicted_density": ["A", "C", "A", "D", "C"],
+}
 PATIENTS = [f"patient {i}" for i in range(40)]
 PLACES = {name: place for place, name in enumerate(PATIENTS)}
 
@@ -87,6 +97,32 @@ def test_a_difference_is_drawn_with_the_same_patients_on_both_sides():
     found = pooled_difference(good, bad, weights)
     assert found["pooled_difference"] == pytest.approx(float(pooled_f1(good) - pooled_f1(bad)))
     assert found["interval"][0] > 0 and found["p_bootstrap"] == pytest.approx(2 / 2001)
+
+
+@pytest.mark.parametrize(
+    "name, write, read",
+    [
+        ("predictions.csv", pd.DataFrame.to_csv, pd.read_csv),
+        ("predictions.parquet", pd.DataFrame.to_parquet, pd.read_parquet),
+    ],
+)
+def test_saved_predictions_become_class_indices(tmp_path, monkeypatch, name, write, read):
+    write(pd.DataFrame(ROWS), tmp_path / name, index=False)
+    monkeypatch.setattr(curve_predictions, "PREDICTIONS", name)
+    monkeypatch.setattr(curve_predictions, "READ", read)
+    found = curve_predictions.read_predictions(tmp_path, fold=2, seed=5)
+    five, three, density = (found[score] for score in ("f1_five", "f1_three", "density_f1"))
+    assert five.patients == three.patients == ["7", "7", "9"]  # BI-RADS 0, 1, 2, 4, 5 are 0 to 4
+    assert (five.labels.tolist(), five.predicted.tolist()) == ([1, 4, 0], [2, 4, 3])
+    assert (three.labels.tolist(), three.predicted.tolist()) == ([0, 2, 1], [0, 2, 2])
+    assert density.patients == ["7", "7", "9", "9"] and density.labels.tolist() == [0, 1, 3, 2]
+    assert (five.fold, five.seed) == (2, 5)
+
+
+def test_a_table_that_is_no_predictions_is_refused(tmp_path):
+    pd.DataFrame({"patient_id": ["7"], "birads": [1]}).to_csv(tmp_path / "predictions.csv")
+    with pytest.raises(ValueError, match="has no column 'predicted_birads'"):
+        curve_predictions.read_predictions(tmp_path, 0, 0)
 
 
 def test_a_patient_whom_the_others_do_not_have():

@@ -67,6 +67,11 @@ def test_the_grid_is_every_combination_once():
     assert cells[0].name == "pretrained-5-fold0-seed3" and cells[-1].name == "none-all-fold1-seed4"
 
 
+def test_a_cell_that_no_training_can_have_is_refused():
+    with pytest.raises(ValueError, match="they would stay random"):
+        plan(options(lora=["vision"]))
+
+
 def test_table_2_adds_runs_to_the_grid_but_none_twice():
     given = options(train_samples=["1k", "3k", "all"], extra_labels=2000)
     assert table2_sizes(given) == [(1000, 3000), (3000, 5000), (-2000, None)]
