@@ -102,7 +102,7 @@ def test_a_difference_is_drawn_with_the_same_patients_on_both_sides():
 @pytest.mark.parametrize(
     "name, write, read",
     [
-        ("predictions.csv", pd.DataFrame.to_csv, pd.read_csv),
+        ("predictions.csv", pd.DataFrame.to_csv, curve_predictions.READ),
         ("predictions.parquet", pd.DataFrame.to_parquet, pd.read_parquet),
     ],
 )
