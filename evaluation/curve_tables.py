@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any
 
-from .comparison import CHIEF, SCORES, marked, size_name
+from .comparison import CHIEF, SCORES, comparison_table, marked, size_name, summary_table
 from .report_tables import MISSING, Table, bounds, number
 
 LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "−": "$-$", "–": "--"} | {
@@ -15,6 +15,20 @@ LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "−": "$-$", "–": "--"} |
 }
 COLUMNS = ("mean_first", "mean_other", "mean_difference", "pairs", "p_t", "p_t_holm", "pooled_difference")
 P_COLUMNS = ("p_bootstrap", "p_bootstrap_holm")
+
+
+def curve_tables(results: Mapping[str, Any]) -> list[Table]:
+    """The tables of a learning curve's results.json: means, and where there are encoders to compare, differences by
+    run and by size, and Table 2."""
+    phantom = results["phantom"]
+    tables = [summary_table(results["summary"], phantom)]
+    if results["comparisons"]:
+        tables.append(comparison_table(results["comparisons"], phantom))
+        tables.append(contrast_table(results["contrasts"], phantom))
+    if results["table2"]:
+        tables.append(table2(results["table2"], results["summary"], phantom))
+        tables.append(contrast_table(results["table2"], phantom))
+    return tables
 
 
 def contrast_table(rows: Sequence[Mapping[str, Any]], phantom: bool, score: str = CHIEF) -> Table:

@@ -37,19 +37,17 @@ from dataset_builders.birads import FIVE_NAMES, UNKNOWN
 from dataset_builders.labelled_splits import class_indices, split_patients, who_belongs_together, with_class
 from evaluation.comparison import (
     SCORES,
-    comparison_table,
     comparisons,
     curve,
     markdown,
     marked,
     summaries,
-    summary_table,
     verdict,
 )
 from evaluation.contrasts import Contrast, add_intervals, contrasts
 from evaluation.curve_plots import learning_curves
 from evaluation.curve_predictions import read_predictions
-from evaluation.curve_tables import contrast_table, contrasts_csv, latex, scores_csv, table2
+from evaluation.curve_tables import contrasts_csv, curve_tables, latex, scores_csv
 from training.cell_lock import locked
 from training.classification import classifier_model, classifier_processor
 from training.cli import run_script
@@ -95,7 +93,7 @@ def main() -> None:
         return
     results = gather(options, cells)
     write(Path(options.output), options, results)
-    print("\n".join([*map(markdown, tables_of(results).values()), *results["verdict"]]))
+    print("\n".join([*map(markdown, curve_tables(results)), *results["verdict"]]))
 
 
 def command(*without: str) -> list[str]:
@@ -304,19 +302,6 @@ def read_run(cell: Cell) -> dict[str, Any]:
     }
 
 
-def tables_of(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The tables: means, and where there are encoders to compare, differences and Table 2."""
-    phantom = results["phantom"]
-    tables = {"scores": summary_table(results["summary"], phantom)}
-    if results["comparisons"]:
-        tables["pairs"] = comparison_table(results["comparisons"], phantom)
-        tables["differences"] = contrast_table(results["contrasts"], phantom)
-    if results["table2"]:
-        tables["table2"] = table2(results["table2"], results["summary"], phantom)
-        tables["table2_differences"] = contrast_table(results["table2"], phantom)
-    return tables
-
-
 def write(output: Path, options: LearningCurveOptions, results: dict[str, Any]) -> None:
     """Figures and tables, then results.json, which says that all is there."""
     panels = {
@@ -325,7 +310,7 @@ def write(output: Path, options: LearningCurveOptions, results: dict[str, Any]) 
     title = marked("mean ± sample standard deviation over folds and seeds", options.phantom)
     for kind, picture in learning_curves(panels, title).items():
         write_whole(output / f"{FIGURE}.{kind}", picture)
-    tables = list(tables_of(results).values())
+    tables = curve_tables(results)
     write_whole(output / "table.md", "\n".join([*map(markdown, tables), *results["verdict"], ""]).encode())
     write_whole(output / "table.tex", "\n".join(map(latex, tables)).encode())
     write_whole(output / "scores.csv", scores_csv(results["summary"]).encode())
