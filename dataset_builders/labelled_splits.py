@@ -69,6 +69,7 @@ def split_patients(
     """The tested fold, a part of the other patients for validation, and training samples from the rest.
 
     Rows without BI-RADS are learned from for their density, but only where all samples are; they are not tested.
+    A negative number of training samples leaves so many of them out.
     """
     folds = row_folds(patients, labels, density_labels, options)
     test = [row for row, fold in enumerate(folds) if fold == options.fold and labels[row] != UNKNOWN]
@@ -80,7 +81,8 @@ def split_patients(
     validation = [others[place] for place in validation if labels[others[place]] != UNKNOWN]
     if options.train_samples is not None:
         known = [row for row in train if labels[row] != UNKNOWN]
-        train = nested_subset(known, patients, labels, options.train_samples, seed=options.seed)
+        size = options.train_samples if options.train_samples >= 0 else len(known) + options.train_samples
+        train = nested_subset(known, patients, labels, size, seed=options.seed)
     if not train or not validation or not test:
         raise ValueError(
             f"{len(set(patients))} patients leave {len(train)} images for training, {len(validation)} for validation "

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from .report_tables import MISSING, Table, number
+from .report_tables import MISSING, Table, bounds, number
 
 Run = Mapping[str, Any]
 SCORES = {"f1_five": "five classes", "f1_three": "three groups", "density_f1": "density"}
@@ -74,8 +74,12 @@ def paired_difference(runs: Sequence[Run], first: str, other: str, score: str) -
     }
 
 
-def curve(runs: Sequence[Run], score: str) -> dict[str, dict[int, list[float]]]:
-    """What `plots.learning_curve` draws: encoder → {training images, in the mean of a size's runs: scores}."""
+def curve(runs: Sequence[Run], score: str, sizes: Sequence[int | None]) -> dict[str, dict[int, list[float]]]:
+    """What `curve_plots` draws: encoder → {training images, in the mean of a size's runs: scores}.
+
+    sizes: those that the curve has; runs of others, as Table 2 has them, are left out.
+    """
+    runs = [run for run in runs if run["size"] in sizes]
     images: dict[int | None, list[int]] = {}
     for run in runs:
         images.setdefault(run["size"], []).append(run["n_train"])
@@ -88,9 +92,12 @@ def curve(runs: Sequence[Run], score: str) -> dict[str, dict[int, list[float]]]:
 
 
 def summary_table(rows: Sequence[Mapping[str, Any]], phantom: bool) -> Table:
-    """Rows of `summaries` as mean ± sample standard deviation."""
+    """Rows of `summaries` as mean ± sample standard deviation, with intervals by patient where they were added."""
+    caption = "macro F1 on test patients, mean ± sample standard deviation"
+    if any(row[score] and "interval" in row[score] for row in rows for score in SCORES):
+        caption += " over folds and seeds [95 % interval by patient, of the pooled predictions]"
     return {
-        "caption": _marked("macro F1 on test patients, mean ± sample standard deviation", phantom),
+        "caption": marked(caption, phantom),
         "columns": ["encoder", "labelled images", "runs", *SCORES.values()],
         "rows": [
             [
@@ -108,7 +115,7 @@ def comparison_table(rows: Sequence[Mapping[str, Any]], phantom: bool) -> Table:
     """Rows of `comparisons` as mean difference (pairs won of all pairs)."""
     caption = "mean difference between runs of the same size, fold and seed (pairs won of all pairs)"
     return {
-        "caption": _marked(caption, phantom),
+        "caption": marked(caption, phantom),
         "columns": ["difference", *SCORES.values()],
         "rows": [
             [f"{row['first']} − {row['other']}", *(_difference_cell(row[score]) for score in SCORES)]
@@ -129,10 +136,10 @@ def verdict(comparison: Mapping[str, Any], sizes: Sequence[int | None], phantom:
     """One sentence: which of the two encoders is better in the mean of all pairs, by how much, and how often."""
     first, other, found = comparison["first"], comparison["other"], comparison[CHIEF]
     if found is None:
-        return _marked(f"encoders {first} and {other} have no pair of runs with a score.", phantom)
+        return marked(f"encoders {first} and {other} have no pair of runs with a score.", phantom)
     pairs = "1 pair" if found["pairs"] == 1 else f"{found['pairs']} pairs"
     ties = f", {found['tied']} tied" if found["tied"] else ""
-    return _marked(
+    return marked(
         f"with {_listed([size_name(size) for size in sizes])} labelled images, encoder {first} "
         f"{_relation(found['mean_difference'])} encoder {other} in macro F1 of {SCORES[CHIEF]}: mean difference "
         f"{found['mean_difference']:+.3f} over {pairs} of runs, of which it won {found['won']}{ties}.",
@@ -141,8 +148,10 @@ def verdict(comparison: Mapping[str, Any], sizes: Sequence[int | None], phantom:
 
 
 def size_name(size: int | None) -> str:
-    """A number of labelled images in words."""
-    return "all" if size is None else str(size)
+    """A number of labelled images in words; below 0, so many are left out of all."""
+    if size is None:
+        return "all"
+    return f"all − {-size:,}" if size < 0 else f"{size:,}"
 
 
 def _encoders(runs: Sequence[Run]) -> list[str]:
@@ -181,12 +190,14 @@ def _listed(words: Sequence[str]) -> str:
 def _mean_cell(value: Mapping[str, Any] | None) -> str:
     if value is None:
         return MISSING
-    return number(value["mean"]) + (f" ± {number(value['std'])}" if value["std"] is not None else "")
+    spread = f" ± {number(value['std'])}" if value["std"] is not None else ""
+    return number(value["mean"]) + spread + bounds(value.get("interval"))
 
 
 def _difference_cell(value: Mapping[str, Any] | None) -> str:
     return f"{value['mean_difference']:+.3f} ({value['won']} of {value['pairs']})" if value else MISSING
 
 
-def _marked(text: str, phantom: bool) -> str:
+def marked(text: str, phantom: bool) -> str:
+    """A sentence or caption, which says so where the data are phantoms."""
     return f"{PHANTOM}{text}" if phantom else text[0].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""Pictures of numbers, as PNG bytes: loss curves, confusion matrices, learning curves.
+"""Pictures of numbers, as PNG bytes: loss curves and confusion matrices; learning curves are in curve_plots.
 
 Drawn with matplotlib's object API on the Agg canvas: no display, no global `pyplot` state. Colours are Okabe
 and Ito's (2008), told apart with colour-blind eyes, and every line has its own marker and dashes besides.
@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator
 
 # (colour, marker, dashes)
 STYLES = (
@@ -112,40 +112,6 @@ def draw_confusion(
     axes.tick_params(length=0)
 
 
-def learning_curve(
-    arms: Mapping[str, Mapping[int, Sequence[float]]], metric: str = "macro F1, three groups"
-) -> bytes:
-    """Score against the number of labels, mean and standard deviation over seeds or folds.
-
-    Args:
-        arms: name of a model → {number of labelled images: scores of its runs, each in [0, 1]}.
-        metric: name of the score, for the axis.
-
-    Returns:
-        PNG bytes: lines through the means, a band of ± one sample standard deviation for two runs or more.
-
-    Raises:
-        ValueError: no arms, an arm without points, or a point without scores.
-    """
-    if not arms or any(not points for points in arms.values()):
-        raise ValueError(
-            "The learning curve has no points: expected scores by number of labels for every arm."
-        )
-    figure = Figure(figsize=(5.6, 3.8), dpi=DPI, layout="constrained")
-    axes = figure.subplots()
-    for (name, points), style in zip(arms.items(), _styles(len(arms)), strict=True):
-        _draw_arm(axes, name, points, style)
-    axes.set_xscale("log")
-    sizes = sorted({size for points in arms.values() for size in points})
-    axes.set_xticks(sizes)
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.minorticks_off()
-    axes.set_xlabel("labelled images for training")
-    axes.set_ylabel(metric)
-    _tidy(axes)
-    return _png(figure)
-
-
 def _draw_losses(axes: Axes, title: str, series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
     for (key, name), (colour, marker, dashes) in zip(LOSS_PANELS[title], _styles(2), strict=True):
         epochs, values = series[key]
@@ -170,21 +136,6 @@ def _draw_losses(axes: Axes, title: str, series: Mapping[str, tuple[np.ndarray, 
     axes.set_ylabel("loss")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _tidy(axes)
-
-
-def _draw_arm(
-    axes: Axes, name: str, points: Mapping[int, Sequence[float]], style: tuple[str, str, str]
-) -> None:
-    empty = [size for size, scores in points.items() if not len(scores)]
-    if empty:
-        raise ValueError(f"Arm {name!r} has no scores at {empty[0]} labels: expected at least one run.")
-    colour, marker, dashes = style
-    sizes = np.array(sorted(points))
-    mean = np.array([np.mean(points[size]) for size in sizes])
-    spread = np.array([np.std(points[size], ddof=1) if len(points[size]) > 1 else 0.0 for size in sizes])
-    axes.plot(sizes, mean, color=colour, marker=marker, linestyle=dashes, label=name)
-    axes.fill_between(sizes, mean - spread, mean + spread, color=colour, alpha=0.18, linewidth=0)
-    axes.errorbar(sizes, mean, yerr=spread, color=colour, fmt="none", capsize=3, linewidth=1)
 
 
 def _series(history: Sequence[Mapping[str, float | None]], key: str) -> tuple[np.ndarray, np.ndarray]:

@@ -55,7 +55,7 @@ def retrieval_table(retrieval: Mapping[str, Mapping[str, Any]], among: str = "al
     for direction, name in DIRECTIONS.items():
         scores = needed(retrieval, direction, "retrieval results")
         cells = [
-            f"{number(scores.get(f'recall@{k}'))}{_interval(scores.get(f'recall@{k}_interval'))} "
+            f"{number(scores.get(f'recall@{k}'))}{bounds(scores.get(f'recall@{k}_interval'))} "
             f"({number(scores.get(f'chance@{k}'), 4)})"
             for k in RECALL_AT
         ]
@@ -77,7 +77,7 @@ def retrieval_lines(retrieval: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _retrieval_line(name: str, scores: Mapping[str, Any]) -> str:
     recalls = [
-        f"recall@{k} {number(scores[f'recall@{k}'])}{_interval(scores.get(f'recall@{k}_interval'))} "
+        f"recall@{k} {number(scores[f'recall@{k}'])}{bounds(scores.get(f'recall@{k}_interval'))} "
         f"(chance {number(scores[f'chance@{k}'])})"
         for k in RECALL_AT
     ]
@@ -98,7 +98,7 @@ def score_table(arms: Mapping[str, Mapping[str, Any]]) -> Table:
     for name, results in arms.items():
         scores = [
             number(needed(results, key, f"classification results {name!r}"))
-            + _interval(results.get(f"{key}_interval"))
+            + bounds(results.get(f"{key}_interval"))
             for key in ("f1_five", "f1_three")
         ]
         rows.append([name, *scores, number(results.get("density_f1")), _cell(results.get("n_train"))])
@@ -163,8 +163,9 @@ def needed(results: Mapping[str, Any], key: str, what: str) -> Any:
     return results[key]
 
 
-def _interval(bounds: Sequence[float] | None) -> str:
-    return f" [{number(bounds[0])}, {number(bounds[1])}]" if bounds else ""
+def bounds(interval: Sequence[float] | None) -> str:
+    """[low, high] behind a score; nothing where there is no interval."""
+    return f" [{number(interval[0])}, {number(interval[1])}]" if interval else ""
 
 
 def _row_sums(matrix: Sequence[Sequence[int]]) -> list[int]:

@@ -35,7 +35,7 @@ from modeling_mamclip import MamClipForImageClassification, MamClipForPreTrainin
 from training.adapters import add_adapters, merge_adapters, write_adapter
 from training.classification import classifier_model, classifier_processor
 from training.option_parser import option_words, parse_options
-from training.options import ClassificationOptions, LearningCurveOptions, PretrainingOptions
+from training.options import ClassificationOptions, PretrainingOptions
 from training.pretraining import new_model
 from training.runs import finish_run, start_run
 
@@ -550,11 +550,6 @@ def test_a_file_names_encoders_and_the_command_line_undoes_it(tmp_path):
             ClassificationOptions,
             {"lora": ["vision"], "encoder": None, "vision_weights": None},
             "would stay random",
-        ),
-        (
-            LearningCurveOptions,
-            {"lora": ["vision"], "encoders": ["a", "none"], "vision_weights": None},
-            "stay random",
         ),
     ],
 )

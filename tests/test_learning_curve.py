@@ -1,8 +1,10 @@
 """The learning curve from records to verdict: what it writes, what it takes from before, and what it refuses."""
 
 import json
+import os
 import runpy
 import shutil
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +14,9 @@ from PIL import Image
 from tiny_models import VISION, pretraining_model, processor
 from tiny_training import records
 
+from training.callbacks import SetEpoch
+from training.cell_lock import locked
+from training.grid import plan
 from training.option_parser import option_words, parse_options
 from training.options import ClassificationOptions, LearningCurveOptions
 
@@ -72,6 +77,10 @@ def files(folder):
     return {path.relative_to(folder): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
+def without_locks(found):
+    return {path: when for path, when in found.items() if path.parts[0] != "locks"}
+
+
 @pytest.fixture(scope="module")
 def finished(place):
     output = place / "output"
@@ -115,10 +124,10 @@ def test_the_same_seed_gives_the_same_patients_to_both_encoders(finished):
 
 
 def test_table_and_pictures_are_there_and_speak_of_phantoms(finished):
-    for name in ("learning_curve.png", "learning_curve_five.png"):
-        assert Image.open(finished / name).width > 600
+    assert Image.open(finished / "learning_curves.png").width > 1200
+    assert "Phantom data" in (finished / "learning_curves.svg").read_text()
     table = (finished / "table.md").read_text()
-    assert table.count("**Phantom data:") == 2 and "| pretrained | 12 | 2 |" in table
+    assert table.count("**Phantom data:") == 3 and "| pretrained | 12 | 2 |" in table
     assert json.loads((finished / "results.json").read_text())["verdict"][0] == table.splitlines()[-1]
     assert not list(finished.rglob("*.part"))
 
@@ -153,12 +162,40 @@ def test_only_a_deleted_and_an_interrupted_run_are_done_and_come_out_the_same(pl
     assert len(lines) >= 9 and all("phantom" in line.lower() for line in lines)
 
 
+def test_a_run_of_counted_steps_that_was_killed_goes_on_and_comes_out_the_same(place, tmp_path, monkeypatch):
+    given = {"encoders": ["none"], "seeds": [0], "epochs": 6, "max_steps": 9, "evaluations": 3}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert call(*words(place, whole, **given)) == 0
+    with monkeypatch.context() as patch:
+        interrupt_at_step(patch, 3)  # in the middle of the second epoch
+        assert call(*words(place, killed, **given)) == 130
+    (run,) = (killed / "runs").iterdir()
+    assert (run / "checkpoints" / "checkpoint-3").is_dir() and not (run / "results.json").exists()
+    assert call(*words(place, killed, **given)) == 0
+    first, second = (json.loads((folder / "results.json").read_text()) for folder in (whole, killed))
+    assert first["summary"] == second["summary"]
+    ours, theirs = (next(folder.glob("runs/*/predictions.csv")).read_text() for folder in (whole, killed))
+    assert ours == theirs
+
+
+def interrupt_at_step(monkeypatch, step):
+    """End the process, as it were, when this step's checkpoint has been written."""
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.global_step == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(SetEpoch, "on_save", on_save)
+
+
 def test_a_run_that_fails_leaves_the_finished_ones_and_the_results_of_before(place, copy, capsys):
     before = files(copy)
     shutil.rmtree(copy / "runs" / NAMES[3])
     assert call(*words(place, copy), "--trainer", '{"use_cpu": true, "no_such_field": 1}') == 2
     assert "no_such_field" in capsys.readouterr().err
-    assert files(copy) == {path: when for path, when in before.items() if NAMES[3] not in path.parts}
+    assert without_locks(files(copy)) == without_locks(
+        {path: when for path, when in before.items() if NAMES[3] not in path.parts}
+    )
 
 
 @pytest.mark.parametrize(
@@ -169,10 +206,13 @@ def test_a_run_that_fails_leaves_the_finished_ones_and_the_results_of_before(pla
         ({"encoders": ["none", "nowhere"]}, "the encoder nowhere is not a folder"),
         ({"encoders": ["none", "none"]}, "expected each value once"),
         ({"encoders": ["a/same", "b/same"]}, "two encoders are called 'same'"),
+        ({"shard": "0/4"}, "shard is '0/4'; expected i/k"),
+        ({"min_steps": 9, "max_steps": 8}, "min_steps is 9; expected max_steps or less, which is 8"),
         ({"encoders": []}, "--encoders: expected at least one argument"),
         ({"encoders": [""]}, "--encoders was not given"),
         ({"train_samples": [12, 500]}, "fold 0 with seed 0: 500 training samples were asked for"),
         ({"train_samples": [0]}, "train_samples is 0; expected 1 or more"),
+        ({"train_samples": ["12", "many"]}, "'many' is no number of labelled images"),
         ({"test_folds": [0, 4]}, "test_folds is 4; expected from 0 to 3"),
         ({"seeds": [0, -1]}, "seeds is -1; expected 0 or more"),
         ({"seeds": [1, 1]}, "seeds is [1, 1]; expected each value once"),
@@ -201,6 +241,108 @@ def test_runs_of_other_options_are_refused_before_anything_is_trained(place, fin
     assert files(finished) == before
 
 
+def test_shards_share_the_work_and_the_report_gathers(place, finished, tmp_path, capsys):
+    output = tmp_path / "output"
+    assert call(*words(place, output, shard="2/2"), "--phantom") == 0
+    done = ["none-12-fold0-seed0", "none-12-fold0-seed1"]
+    assert sorted(folder.name for folder in (output / "runs").iterdir()) == done
+    assert call(*words(place, output), "--report") == 2
+    assert "2 of 4 runs are not finished, such as pretrained-12" in capsys.readouterr().err
+    assert not (output / "results.json").exists()
+    held = output / "locks" / "pretrained-12-fold0-seed1.lock"
+    with locked(held):  # as another process does while it trains this cell
+        assert call(*words(place, output), "--phantom") == 0
+    out = capsys.readouterr().out
+    assert f"pretrained-12-fold0-seed1 is being done by process {os.getpid()}" in out
+    assert "1 of 4 runs are not finished" in out and not (output / "results.json").exists()
+    assert call(*words(place, output, shard="3/4"), "--phantom") == 0  # that process has ended
+    assert call(*words(place, output), "--phantom", "--report") == 0
+    ours, theirs = (json.loads((folder / "results.json").read_text()) for folder in (output, finished))
+    for name in ("summary", "comparisons", "contrasts", "data", "verdict"):
+        assert ours[name] == theirs[name]
+
+
+def test_the_slurm_script_does_one_cell_per_job(place, tmp_path, capsys):
+    output = tmp_path / "output"
+    assert call(*words(place, output), "--slurm") == 0
+    script = capsys.readouterr().out
+    assert "#SBATCH --array=1-4\n" in script and not output.exists()
+    (tmp_path / "job.sbatch").write_text(script)
+    recorder = tmp_path / "bin" / "python"  # says with what words it was started, and where
+    recorder.parent.mkdir()
+    recorder.write_text(f'#!/bin/sh\npwd > {tmp_path}/where\nprintf "%s\\n" "$@" > {tmp_path}/words\n')
+    recorder.chmod(0o755)
+    path = f"{recorder.parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "SLURM_ARRAY_TASK_ID": "4"}
+    subprocess.run(["bash", tmp_path / "job.sbatch"], check=True, env=environment, cwd="/")
+    first, *given = (tmp_path / "words").read_text().splitlines()
+    assert (first, given[-2:]) == (str(SCRIPT), ["--shard", "4/4"])
+    assert (tmp_path / "where").read_text().strip() == str(Path.cwd())
+    assert call(*given) == 0
+    assert [folder.name for folder in (output / "runs").iterdir()] == ["none-12-fold0-seed1"]
+
+
+def test_table_2_gives_more_labels_to_what_was_not_pretrained(place, tmp_path):
+    output = tmp_path / "output"
+    given = {"seeds": [0], "train_samples": ["6", "all"], "extra_labels": 5, "test_folds": [0, 1]}
+    assert call(*words(place, output, **given)) == 0
+    results = json.loads((output / "results.json").read_text())
+    sizes = {(run["encoder"], run["size"]) for run in results["runs"]}
+    wanted = {("pretrained", 6), ("none", 6), ("pretrained", None), ("none", None)}
+    assert sizes == wanted | {("none", 11), ("pretrained", -5)}
+    images = {(run["encoder"], run["size"]): run["n_train"] for run in results["runs"] if run["fold"] == 1}
+    assert images["none", 11] == 11 and images["none", None] - images["pretrained", -5] == 5
+    compared = [tuple(list(row.values())[:4]) for row in results["table2"]]
+    assert compared == [("pretrained", 6, "none", 11), ("pretrained", -5, "none", None)]
+    table = (output / "table.md").read_text()
+    assert "| none 11 |" in table and "| pretrained all − 5 |" in table
+    found = results["table2"][0]["f1_three"]
+    scores = {(run["encoder"], run["size"], run["fold"]): run["f1_three"] for run in results["runs"]}
+    pairs = [(scores["pretrained", 6, fold], scores["none", 11, fold]) for fold in (0, 1)]
+    assert found["mean_difference"] == pytest.approx(sum(a - b for a, b in pairs) / 2)
+    assert (output / "table.tex").read_text().count(r"\begin{table}") == 5
+    assert (output / "scores.csv").read_text().count("pretrained,all-5,") == 3
+    assert all("classify.py" in run["command"] for run in results["runs"])
+
+
+def test_runs_on_other_data_are_refused(place, copy, tmp_path, capsys):
+    records(tmp_path / "other", patients=26)
+    shutil.rmtree(copy / "runs" / NAMES[0])
+    assert call(*words(place, copy, data=tmp_path / "other")) == 2
+    assert "data" in capsys.readouterr().err
+    for path in (copy / "runs" / NAMES[1], copy / "runs" / NAMES[2], copy / "runs" / NAMES[3]):
+        shutil.rmtree(path)
+    assert call(*words(place, copy, data=tmp_path / "other")) == 2
+    assert "holds runs on other data than" in capsys.readouterr().err
+
+
+def test_predictions_of_other_images_are_refused(place, copy, capsys):
+    file = copy / "runs" / NAMES[0] / "predictions.csv"
+    header, *lines = file.read_text().splitlines()
+    file.write_text("\n".join([header, *lines[2:]]))
+    assert call(*words(place, copy), "--report") == 2
+    assert "were tested on other images" in capsys.readouterr().err
+    file.unlink()
+    assert call(*words(place, copy), "--report") == 2
+    assert "predictions.csv does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"patients": 3}, "3 patients cannot fill 4 folds"),
+        ({"patients": 24, "birads": (1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 5)}, "has no image of BI-RADS 5"),
+        ({"patients": 24, "birads": (1, 2, 9)}, "BI-RADS 9 does not exist"),
+    ],
+)
+def test_data_that_folds_cannot_share_out_are_refused(place, tmp_path, capsys, changes, said):
+    records(tmp_path / "records", **changes)
+    given = {"data": tmp_path / "records", "test_folds": [0, 1, 2, 3], "encoders": ["none"]}
+    assert call(*words(place, tmp_path / "output", **given)) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "output").exists()
+
+
 def test_without_arguments_it_says_what_it_needs(capsys):
     assert call() == 0
     assert "A learning curve needs labelled images, encoders to compare" in capsys.readouterr().out
@@ -208,8 +350,9 @@ def test_without_arguments_it_says_what_it_needs(capsys):
 
 def test_what_is_not_listed_is_the_configurations_own(place):
     given = ["--config", str(place / "config.yaml"), "--encoder", "none", "--fold", "2", "--seed", "7"]
-    (run,) = parse_options(LearningCurveOptions, given).runs()
-    assert asdict(run) == {**asdict(parse_options(ClassificationOptions, given)), "config": None}
+    (cell,) = plan(parse_options(LearningCurveOptions, given))
+    expected = {**asdict(parse_options(ClassificationOptions, given)), "config": None}
+    assert asdict(cell.options) == {**expected, "output": f"runs/{cell.name}"}
 
 
 def test_options_survive_the_command_line():

@@ -8,12 +8,22 @@ import pytest
 from training.augmentation import Augmentation
 from training.cli import one_sentence
 from training.option_parser import parse_options
-from training.options import BIOMEDBERT, ClassificationOptions, PretrainingOptions, option
+from training.options import (
+    BIOMEDBERT,
+    ClassificationOptions,
+    LearningCurveOptions,
+    PretrainingOptions,
+    option,
+)
 from training.pretraining import augmentation
 from training.trainers import training_arguments
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-KINDS = {"pretrain": PretrainingOptions, "classify": ClassificationOptions}
+KINDS = {
+    "pretrain": PretrainingOptions,
+    "classify": ClassificationOptions,
+    "experiment": LearningCurveOptions,
+}
 
 
 @pytest.fixture

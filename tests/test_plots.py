@@ -75,16 +75,6 @@ def luminance(rgb):
     return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
 
-def test_learning_curve_draws_means_and_sample_deviations(figures):
-    plots.learning_curve({"pretrained": {200: [0.6, 0.8], 50: [0.5]}, "from scratch": {50: [0.3]}})
-    axes = figures[0].axes[0]
-    drawn = lines(axes)
-    assert np.allclose(drawn["pretrained"], [[50, 0.5], [200, 0.7]])
-    assert np.allclose(drawn["from scratch"], [[50, 0.3]])
-    band = axes.collections[0].get_paths()[0].get_extents()
-    assert band.ymax == pytest.approx(0.7 + np.std([0.6, 0.8], ddof=1))
-
-
 def test_the_same_numbers_give_the_same_bytes():
     assert plots.confusion([[1]], ["a"]) == plots.confusion([[1]], ["a"])
     assert plots.confusion([[1]], ["a"]) != plots.confusion([[2]], ["a"])
@@ -105,9 +95,6 @@ def test_pyplot_and_its_global_state_stay_out():
         (lambda: plots.confusion([[1, 2]], ["a", "b"]), r"shape \(1, 2\): expected 2 x 2"),
         (lambda: plots.confusion([[-1]], ["a"]), "at least 0"),
         (lambda: plots.confusion([], []), "shape"),
-        (lambda: plots.learning_curve({}), "no points"),
-        (lambda: plots.learning_curve({"a": {}}), "no points"),
-        (lambda: plots.learning_curve({"a": {50: []}}), "Arm 'a' has no scores at 50 labels"),
     ],
 )
 def test_nothing_to_draw_is_a_clear_error(draw, message):

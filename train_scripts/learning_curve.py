@@ -1,15 +1,20 @@
-"""With few labels, does the pretrained encoder beat the unpretrained one in the mean of several seeds?
+"""With few labels, does the pretrained encoder beat the others, and are captions worth more than labels?
 
-    python train_scripts/learning_curve.py --config configs/classify_demo.yaml --data RECORDS \\
-        --encoders PRETRAINED none --train-samples 50 100 200 --seeds 0 1 2 --output OUTPUT
+    python train_scripts/learning_curve.py --config configs/experiment_teknofest.yaml --data RECORDS \\
+        --encoders PRETRAINED imagenet --output OUTPUT
 
-Every encoder is trained and tested by classify.py with every number of labelled images, on every tested fold, with
-every seed; all options of classify.py hold here as well. A seed decides the folds, the training images and their
-order, new weights and the augmentation, and the same seed gives the same images to every encoder: so runs of the same
-size, fold and seed are pairs. Each run is a folder in OUTPUT/runs: a finished one is taken as it is, an interrupted
-one goes on, and a deleted one is made anew when the same command is given again. OUTPUT holds results.json (all
-scores, means, standard deviations and paired differences), table.md, and the learning curves as pictures. On several
-GPUs, start it by `accelerate launch` in the place of `python`.
+Figures 3 and 4 and Table 2 of the paper, on the records of any archive: classify.py trains and tests from every start,
+with every number of labelled images, on every tested fold, with every seed; all options of classify.py hold here as
+well. A seed decides the folds, the training images and their order, new weights and the augmentation; the same seed
+gives the same images to every start, and fewer images lie in more: so runs of the same size, fold and seed are pairs.
+--extra-labels 2000 is Table 2: further runs, in which all but the pretrained encoders have so many labels more.
+
+Each run is a cell, a folder in OUTPUT/runs: a finished one is taken as it is, an interrupted one goes on, and a deleted
+one is made anew when the same command is given again. Several processes may work in one OUTPUT, on one machine or many,
+and none does what another one is doing: start the command several times, or with --shard 1/4 … 4/4, or hand in what
+--slurm prints. The one that ends last, or --report, gathers: results.json (all scores, statistics, commands, versions,
+and what data it was), tables in Markdown, LaTeX and CSV, and the learning curves as PNG and SVG. For cells on several
+GPUs each, start it by `accelerate launch` in the place of `python`.
 """
 
 import io
@@ -20,43 +25,55 @@ import runpy
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
 
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+
+from dataset_builders.birads import FIVE_NAMES, UNKNOWN
 from dataset_builders.labelled_splits import class_indices, split_patients, who_belongs_together, with_class
+from dataset_builders.png import encode_png
 from evaluation.comparison import (
     SCORES,
-    comparison_table,
     comparisons,
     curve,
     markdown,
-    size_name,
+    marked,
     summaries,
-    summary_table,
     verdict,
 )
-from evaluation.plots import learning_curve
+from evaluation.contrasts import Contrast, add_intervals, contrasts
+from evaluation.curve_plots import learning_curves
+from evaluation.curve_predictions import read_predictions
+from evaluation.curve_tables import contrasts_csv, curve_tables, latex, scores_csv
+from training.cell_lock import locked
 from training.classification import classifier_model, classifier_processor
 from training.cli import run_script
-from training.data import RECORD_COLUMNS, load_table
+from training.data import RECORD_COLUMNS, load_table, resized
+from training.grid import RUNS, Cell, arms, data_facts, plan, shard_of, table2_sizes
 from training.option_parser import option_words, parse_options
-from training.options import ClassificationOptions, LearningCurveOptions
-from training.runs import RESULTS, open_run, write_json, write_whole
+from training.options import LearningCurveOptions
+from training.runs import RESULTS, open_run, read_json, write_json, write_whole
+from training.slurm import array_script
 
-NEEDS = """A learning curve needs labelled images, encoders to compare (folders, or none), and a folder for its result:
+NEEDS = """A learning curve needs labelled images, encoders to compare, and a folder for its result:
 
     python train_scripts/learning_curve.py --config configs/classify_demo.yaml --data RECORDS \\
         --encoders PRETRAINED none --train-samples 50 100 200 --seeds 0 1 2 --output OUTPUT
 
-build_dataset.py makes RECORDS from an archive, pretrain.py makes PRETRAINED. Without an archive, phantoms show how it
-goes: `make demo`, then `make compare`. --help lists the options."""
+build_dataset.py makes RECORDS from an archive, pretrain.py makes PRETRAINED. configs/experiment_teknofest.yaml is the
+paper's section 4. Without an archive, phantoms show how it goes: `make demo`, then `make compare`. --help lists the
+options."""
 TELLS = os.environ.get("RANK", "0") == "0"  # one of several processes writes and prints
 CLASSIFY = Path(__file__).with_name("classify.py")
-RUNS = "runs"
-PICTURES = {"learning_curve.png": "f1_three", "learning_curve_five.png": "f1_five"}
-PACKAGES = ("torch", "transformers", "timm", "accelerate", "datasets", "numpy")
+LOCKS = "locks"
+DATA = "data.json"
+FIGURE = "learning_curves"
+PANELS = ("f1_three", "f1_five")
+PACKAGES = ("torch", "transformers", "timm", "accelerate", "datasets", "numpy", "scipy")
 
 
 def main() -> None:
@@ -65,16 +82,24 @@ def main() -> None:
         return
     options = parse_options(LearningCurveOptions, text=__doc__)
     check_folders(options)
-    runs = planned_runs(options)
-    check_runs([run for run in runs if not open_run(run)])
-    for place, run in enumerate(runs, start=1):
-        do_run(run, f"run {place} of {len(runs)}", options.phantom)
-    if not TELLS:
+    cells = plan(options)
+    if options.slurm:
+        print(array_script(command("--slurm"), len(cells), options.workers + 1), end="")
         return
-    results = gather(options, runs)
-    tables = tables_of(results)
-    write(Path(options.output), results, tables)
-    print("\n".join([*tables, *results["verdict"]]))
+    if not options.report:
+        do_cells(options, shard_of(cells, options.shard))
+    if options.shard or not TELLS:
+        return
+    if not all_finished(options, cells):
+        return
+    results = gather(options, cells)
+    write(Path(options.output), options, results)
+    print("\n".join([*map(markdown, curve_tables(results)), *results["verdict"]]))
+
+
+def command(*without: str) -> list[str]:
+    """The words that started this script, but for some."""
+    return ["python", *(word for word in sys.argv if word not in without)]
 
 
 def check_folders(options: LearningCurveOptions) -> None:
@@ -89,55 +114,101 @@ def check_folders(options: LearningCurveOptions) -> None:
         raise ValueError(f"{output} is not empty and holds no learning curve; give another --output.")
 
 
-def planned_runs(options: LearningCurveOptions) -> list[ClassificationOptions]:
-    """All runs, each with a folder of its own; ValueError if two would have the same."""
-    runs = options.runs()
-    encoders: dict[str, str | None] = {}
-    for run in runs:
-        name = encoder_name(run.encoder)
-        if encoders.setdefault(name, run.encoder) != run.encoder:
-            raise ValueError(f"two encoders are called {name!r}; rename the folder of one of them.")
-        size = size_name(run.train_samples)
-        run.output = str(Path(options.output, RUNS, f"{name}-{size}-fold{run.fold}-seed{run.seed}"))
-    return runs
+def do_cells(options: LearningCurveOptions, cells: Sequence[Cell]) -> None:
+    """Do what is not finished and nobody else is doing."""
+    todo = [cell for cell in cells if not open_run(cell.options)]
+    if todo:
+        check_cells(options, todo)
+        prepare_images(options, todo)
+    for place, cell in enumerate(cells, start=1):
+        do_cell(options, cell, f"run {place} of {len(cells)}: {cell.name}")
 
 
-def encoder_name(encoder: str | None) -> str:
-    """What classify.py calls it in its results."""
-    return "none" if encoder is None else Path(encoder).name
-
-
-def check_runs(runs: Sequence[ClassificationOptions]) -> None:
-    """Raise what any of these runs would end with for the user's fault, before the first of them is trained."""
-    if not runs:
+def do_cell(options: LearningCurveOptions, cell: Cell, title: str) -> None:
+    """Train and test, unless that is done, or somebody else does it."""
+    if agreed(open_run(cell.options)):
+        tell(f"{title} is finished already")
         return
-    table = with_class(load_table(runs[0].data, RECORD_COLUMNS, "build_dataset.py"))
-    labels = class_indices(table)
-    patients = who_belongs_together(table["patient_id"][:], runs[0])
-    for run in {run.encoder: run for run in runs}.values():
-        classifier_model(run, classifier_processor(run))
-    for run in largest(runs):
-        try:
-            split_patients(patients, *labels, run)
-        except ValueError as error:
-            raise ValueError(f"fold {run.fold} with seed {run.seed}: {error}") from error
+    with locked(lock_file(options, cell.name)) if TELLS else nullcontext() as owner:
+        owner = agreed(owner)
+        tell(f"{title} is being done by {owner}" if owner else title)
+        if not owner:
+            do_run(cell, options.phantom)
 
 
-def largest(runs: Sequence[ClassificationOptions]) -> list[ClassificationOptions]:
-    """A run with most training images for every fold and seed: smaller subsets lie in larger ones."""
-    by_size = sorted(runs, key=lambda run: run.train_samples or 0)
-    return list({(run.fold, run.seed): run for run in by_size}.values())
-
-
-def do_run(run: ClassificationOptions, title: str, phantom: bool) -> None:
-    """Train and test as the command classify.py would, but in this process, which has loaded the libraries."""
-    finished = open_run(run)
+def tell(text: str) -> None:
     if TELLS:
-        print(f"{title}: {Path(run.output).name}{' is finished already' if finished else ''}", flush=True)
-    if finished:
-        return
+        print(text, flush=True)
+
+
+def agreed(value: Any) -> Any:
+    """What the first of several processes, which train a cell together, found."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return value
+    PartialState()  # so that the processes know each other
+    return broadcast_object_list([value])[0]
+
+
+def lock_file(options: LearningCurveOptions, name: str) -> Path:
+    return Path(options.output, LOCKS, f"{name}.lock")
+
+
+def check_cells(options: LearningCurveOptions, cells: Sequence[Cell]) -> None:
+    """Raise what any of these runs would end with for the user's fault, before the first of them is trained."""
+    table = load_table(options.data, RECORD_COLUMNS, "build_dataset.py")
+    facts, noted = data_facts(table), Path(options.output, DATA)
+    if noted.is_file() and read_json(noted, "learning_curve.py") != facts:
+        raise ValueError(
+            f"{options.output} holds runs on other data than {options.data}; give another --output."
+        )
+    table = with_class(table)
+    labels = class_indices(table)
+    patients = who_belongs_together(table["patient_id"][:], options)
+    for cell in {cell.arm: cell for cell in cells}.values():
+        classifier_model(cell.options, classifier_processor(cell.options))
+    for cell in largest(cells):
+        check_split(patients, labels, cell)
+    if TELLS and not noted.is_file():
+        Path(options.output, RUNS).mkdir(parents=True, exist_ok=True)
+        write_json(noted, facts)
+
+
+def check_split(patients: list[str], labels: tuple[list[int], list[int]], cell: Cell) -> None:
+    """Raise ValueError where a fold cannot be tested, or there are not as many images to train on."""
+    run = cell.options
+    try:
+        split = split_patients(patients, *labels, run)
+    except ValueError as error:
+        raise ValueError(f"fold {run.fold} with seed {run.seed}: {error}") from error
+    missing = set(labels[0]) - {UNKNOWN} - {labels[0][row] for row in split.test}
+    if missing:
+        raise ValueError(
+            f"fold {run.fold} with seed {run.seed} has no image of {FIVE_NAMES[min(missing)]}; give fewer folds, more "
+            "patients, or another seed."
+        )
+
+
+def largest(cells: Sequence[Cell]) -> list[Cell]:
+    """A cell with most training images for every fold and seed: smaller subsets lie in larger ones."""
+    by_size = sorted(cells, key=lambda cell: cell.size or 0)
+    return list({(cell.options.fold, cell.options.seed): cell for cell in by_size}.values())
+
+
+def prepare_images(options: LearningCurveOptions, cells: Sequence[Cell]) -> None:
+    """Resize the images once; other processes that want the same ones wait for them."""
+    if not TELLS:
+        return  # until the first process says which cell comes
+    with locked(lock_file(options, "images"), wait=True):
+        table = with_class(load_table(options.data, RECORD_COLUMNS, "build_dataset.py"))
+        for cell in {cell.arm: cell for cell in cells}.values():
+            processor = classifier_processor(cell.options)
+            resized(table, processor, encode_png, cache=options.cache, processes=options.workers)
+
+
+def do_run(cell: Cell, phantom: bool) -> None:
+    """Train and test as the command classify.py would, but in this process, which has loaded the libraries."""
     before = sys.argv
-    sys.argv = [str(CLASSIFY), *option_words(run)]
+    sys.argv = [str(CLASSIFY), *option_words(cell.options)]
     try:
         with redirect_stdout(MarkedLines(sys.stdout, "phantom  " if phantom else "  ")):
             runpy.run_path(str(CLASSIFY), run_name="__main__")
@@ -162,43 +233,89 @@ class MarkedLines(io.TextIOBase):
         self.stream.flush()
 
 
-def gather(options: LearningCurveOptions, runs: Sequence[ClassificationOptions]) -> dict[str, Any]:
+def all_finished(options: LearningCurveOptions, cells: Sequence[Cell]) -> bool:
+    """Whether the runs can be gathered; ValueError where that was asked for and they cannot."""
+    left = [cell.name for cell in cells if not open_run(cell.options)]
+    if not left:
+        return True
+    said = f"{len(left)} of {len(cells)} runs are not finished, such as {left[0]}"
+    if options.report:
+        raise ValueError(f"{said}; give the command without --report first, or wait for those who do them.")
+    print(f"{said}; give the command with --report when the others are done.")
+    return False
+
+
+def gather(options: LearningCurveOptions, cells: Sequence[Cell]) -> dict[str, Any]:
     """Everything that results.json holds."""
-    scored = [read_run(run) for run in runs]
-    sizes = list(dict.fromkeys(run.train_samples for run in runs))
-    compared = comparisons(scored)
+    scored = [read_run(cell) for cell in cells]
+    tested: dict[tuple, dict[str, list]] = {}
+    for cell in cells:
+        run = cell.options
+        for score, found in read_predictions(run.output, run.fold, run.seed).items():
+            tested.setdefault((cell.arm, cell.size), {}).setdefault(score, []).append(found)
+    sizes = options.train_samples
+    means = summaries(scored)
+    add_intervals(means, tested)
+    compared = comparisons([run for run in scored if run["size"] in sizes])
     return {
         "phantom": options.phantom,
         "verdict": [verdict(comparison, sizes, options.phantom) for comparison in compared],
-        "summary": summaries(scored),
+        "sizes": sizes,
+        "summary": means,
         "comparisons": compared,
+        "contrasts": contrasts(scored, tested, size_contrasts(options)),
+        "table2": contrasts(scored, tested, table2_contrasts(options)),
         "runs": scored,
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(command("--report")),
+        "data": read_json(Path(options.output, DATA), "learning_curve.py"),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     }
 
 
-def read_run(run: ClassificationOptions) -> dict[str, Any]:
-    """A finished run: its size, its folder, and all of its results but the history, which is in the folder."""
-    results = json.loads(Path(run.output, RESULTS).read_text(encoding="utf-8"))
+def size_contrasts(options: LearningCurveOptions) -> list[Contrast]:
+    """The first arm against each other one, at every size."""
+    first, *others = arms(options)
+    return [(first.name, size, other.name, size) for other in others for size in options.train_samples]
+
+
+def table2_contrasts(options: LearningCurveOptions) -> list[Contrast]:
+    """Every pretrained arm against every other one with more labels."""
+    every = arms(options)
+    return [
+        (ours.name, fewer, theirs.name, more)
+        for ours in every
+        for theirs in every
+        if ours.pretrained and not theirs.pretrained
+        for fewer, more in table2_sizes(options)
+    ]
+
+
+def read_run(cell: Cell) -> dict[str, Any]:
+    """A finished run: arm, size, folder, the command that makes it, and its results but the history."""
+    results = json.loads(Path(cell.options.output, RESULTS).read_text(encoding="utf-8"))
     results.pop("history", None)
-    return {"size": run.train_samples, "folder": f"{RUNS}/{Path(run.output).name}", **results}
+    words = shlex.join(["python", f"train_scripts/{CLASSIFY.name}", *option_words(cell.options)])
+    return results | {
+        "encoder": cell.arm,
+        "size": cell.size,
+        "folder": f"{RUNS}/{cell.name}",
+        "command": words,
+    }
 
 
-def tables_of(results: dict[str, Any]) -> list[str]:
-    """The tables in Markdown: means, and paired differences where there are encoders to compare."""
-    tables = [summary_table(results["summary"], results["phantom"])]
-    if results["comparisons"]:
-        tables.append(comparison_table(results["comparisons"], results["phantom"]))
-    return [markdown(table) for table in tables]
-
-
-def write(output: Path, results: dict[str, Any], tables: Sequence[str]) -> None:
-    """Pictures and table, then results.json, which says that all is there."""
-    for name, score in PICTURES.items():
-        metric = f"macro F1, {SCORES[score]}" + (" (phantom data)" if results["phantom"] else "")
-        write_whole(output / name, learning_curve(curve(results["runs"], score), metric))
-    write_whole(output / "table.md", "\n".join([*tables, *results["verdict"], ""]).encode())
+def write(output: Path, options: LearningCurveOptions, results: dict[str, Any]) -> None:
+    """Figures and tables, then results.json, which says that all is there."""
+    panels = {
+        f"macro F1, {SCORES[score]}": curve(results["runs"], score, results["sizes"]) for score in PANELS
+    }
+    title = marked("mean ± sample standard deviation over folds and seeds", options.phantom)
+    for kind, picture in learning_curves(panels, title).items():
+        write_whole(output / f"{FIGURE}.{kind}", picture)
+    tables = curve_tables(results)
+    write_whole(output / "table.md", "\n".join([*map(markdown, tables), *results["verdict"], ""]).encode())
+    write_whole(output / "table.tex", "\n".join(map(latex, tables)).encode())
+    write_whole(output / "scores.csv", scores_csv(results["summary"]).encode())
+    write_whole(output / "differences.csv", contrasts_csv(results["contrasts"] + results["table2"]).encode())
     write_json(output / RESULTS, results)
 
 

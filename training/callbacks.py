@@ -19,7 +19,9 @@ class SetEpoch(TrainerCallback):
         self.examples = examples
 
     def on_epoch_begin(self, args, state, control, **kwargs):
-        self.examples.set_epoch(round(state.epoch or 0))
+        self.examples.set_epoch(
+            int((state.epoch or 0) + 1e-6)
+        )  # of a run that goes on within an epoch, that epoch
 
 
 class FindBest(TrainerCallback):

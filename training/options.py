@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from importlib.util import find_spec
-from itertools import product
 from typing import Any, Literal
 
 BIOMEDBERT = "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext"
@@ -208,7 +207,7 @@ class ClassificationOptions(TrainingOptions):
         "imagenet", "where encoder is none: imagenet, a .safetensors file, or none"
     )
     train_samples: int | None = option(
-        None, "labelled images to train on; by default all of the training folds"
+        None, "labelled images to train on; by default all of the training folds; below 0: all but so many"
     )
     folds: int = option(4, "folds of the cross-validation, none of which cuts a patient")
     fold: int = option(0, "the fold that is tested, counted from 0")
@@ -246,46 +245,76 @@ class ClassificationOptions(TrainingOptions):
 
 @dataclass
 class LearningCurveOptions(ClassificationOptions):
-    """Classification of every encoder with every number of labels, on every tested fold, with every seed."""
+    """Classification from every start with every number of labels, on every tested fold, with every seed."""
 
-    output: str | None = option(None, "folder for the runs, results.json, the table and the pictures")
+    output: str | None = option(None, "folder for the runs, results.json, the tables and the figures")
     encoders: list[str] = option(
-        [], "pretraining or release folders, or none; the first is compared with each other one"
+        [],
+        "what to start from: pretraining or release folders, imagenet, a .safetensors file with timm's names, or none "
+        "(random weights); the first is compared with each other one",
     )
-    train_samples: list[int] | None = option(
-        None, "numbers of labelled images to train on; by default all of the training folds"
+    train_samples: list[str] | None = option(
+        None, "numbers of labelled images to train on, such as 500 5k all; by default all"
+    )
+    extra_labels: int = option(
+        0,
+        "Table 2: give all but the pretrained encoders so many labels more, in further runs; 0: no such runs",
+    )
+    extra_at: list[str] | None = option(
+        None, "numbers of labelled images at which Table 2 compares; by default train_samples"
     )
     test_folds: list[int] = option([], "folds that are tested, counted from 0; by default fold alone")
     seeds: list[int] = option([], "one for every repetition, three or more are good; by default seed alone")
+    min_steps: int = option(0, "no run has fewer steps, however few its epochs make; 0: no bound")
+    max_steps: int = option(0, "no run has more steps, however many its epochs make; 0: no bound")
+    evaluations: int = option(
+        10, "how often the checkpoint is judged in a run that min_steps or max_steps bounds"
+    )
+    shard: str | None = option(None, "do every k-th run alone, from the i-th on: i/k, such as 1/4")
+    slurm: bool = option(False, "print a SLURM array script that does every run as a job, and do nothing")
+    report: bool = option(False, "gather the finished runs, and train nothing")
     phantom: bool = option(False, "the images are phantoms: say so wherever a score is written")
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.train_samples = [sample_count(word) for word in self.train_samples or ["all"]]
+        self.extra_at = (
+            [sample_count(word) for word in self.extra_at] if self.extra_at else self.train_samples
+        )
 
     def check(self) -> None:
         super().check()
         if not all(self.encoders or [self.encoder is None or self.encoder]):
-            raise ValueError("--encoders was not given; expected folders of pretrain.py, or none.")
-        for size in self.train_samples or []:
-            _require(size >= 1, "train_samples", size, "1 or more")
+            raise ValueError("--encoders was not given; expected folders of pretrain.py, imagenet or none.")
+        for size in (*self.train_samples, *self.extra_at):
+            _require(size is None or size >= 1, "train_samples", size, "1 or more")
+        for name in ("extra_labels", "min_steps", "max_steps"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        _require(self.evaluations >= 1, "evaluations", self.evaluations, "1 or more")
+        _require(
+            not self.max_steps or self.min_steps <= self.max_steps,
+            "min_steps",
+            self.min_steps,
+            f"max_steps or less, which is {self.max_steps}",
+        )
         for fold in self.test_folds:
             _require(0 <= fold < self.folds, "test_folds", fold, f"from 0 to {self.folds - 1}")
         for seed in self.seeds:
             _require(seed >= 0, "seeds", seed, "0 or more")
         for name in ("encoders", "train_samples", "test_folds", "seeds"):
-            given = getattr(self, name) or []
+            given = getattr(self, name)
             _require(len(set(given)) == len(given), name, given, "each value once")
-        for run in self.runs():
-            run.check()
 
-    def runs(self) -> list[ClassificationOptions]:
-        """The options of all runs, but for their output; what is compared comes one after the other."""
-        shared = {entry.name: getattr(self, entry.name) for entry in fields(ClassificationOptions)}
-        axes = {
-            "seed": self.seeds or [self.seed],
-            "fold": self.test_folds or [self.fold],
-            "train_samples": self.train_samples or [None],
-            "encoder": [None if name == "none" else name for name in self.encoders] or [self.encoder],
-        }
-        cells = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
-        return [ClassificationOptions(**{**shared, "config": None, **cell}) for cell in cells]
+
+def sample_count(text: str | int | None) -> int | None:
+    """A number of labelled images: 500, "500", "5k" or "2.5k"; None for "all". ValueError for anything else."""
+    words = str(text).lower()
+    if words in ("all", "none"):
+        return None
+    number = words.removesuffix("k")
+    if not number.replace(".", "", 1).isdecimal():
+        raise ValueError(f"{text!r} is no number of labelled images; expected such as 500, 5k or all.")
+    return round(float(number) * (1000 if words.endswith("k") else 1))
 
 
 def _check_image_size(size: Sequence[int]) -> None:
