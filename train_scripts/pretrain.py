@@ -14,6 +14,7 @@ import time
 from dataclasses import replace
 from functools import partial
 
+from torch import Tensor
 from transformers import set_seed
 
 from dataset_builders.folds import split_by_case
@@ -39,6 +40,7 @@ from training.pretraining import (
 )
 from training.runs import finish_run, last_checkpoint, note_held_out, open_run, start_run
 from training.trainers import PretrainingTrainer, best_epoch, training_arguments
+from training.validation import mean_recall
 
 NEEDS = """Pretraining needs image–caption pairs and a folder for its result:
 
@@ -57,6 +59,7 @@ LINE = {
     "eval_loss": "validation",
     "eval_contrastive_loss": "contrastive",
     "eval_mlm_loss": "masked words",
+    "eval_recall": "recall",
 }
 
 
@@ -70,7 +73,9 @@ def main() -> None:
         print(f"{options.output} holds this run already, finished.")
         return
     began = time.monotonic()
-    arguments = training_arguments(options, best="eval_loss", greater_is_better=False, shared_batch=True)
+    arguments = training_arguments(
+        options, best=f"eval_{options.best}", greater_is_better=options.best == "recall", shared_batch=True
+    )
     tables = [load_table(folder, PAIR_COLUMNS, "extract_pairs.py") for folder in options.pairs]
     fractions = (options.validation_fraction, options.held_out_fraction)
     cases = [case for table in tables for case in table["case_id"]]
@@ -101,6 +106,7 @@ def main() -> None:
             "n_validation": len(validation),
             "n_held_out": len(held_out),
             "held_out": note_held_out(cases, held_out.rows),
+            "speed": trainer.meter.summary(),
             "seconds": round(time.monotonic() - began, 1),
         }
         save = partial(save_pretrained, model=trainer.model, processor=processor, options=options)
@@ -130,7 +136,10 @@ def training_parts(
 
 def new_trainer(options, arguments, model, parts, collator) -> PretrainingTrainer:
     train, validation = parts
-    rate = options.text_learning_rate
+    rates = {
+        "text_model.encoder.": options.text_learning_rate,
+        "vision_model.trunk.": options.vision_learning_rate,
+    }
     return PretrainingTrainer(
         model=model,
         args=arguments,
@@ -138,10 +147,16 @@ def new_trainer(options, arguments, model, parts, collator) -> PretrainingTraine
         train_dataset=train,
         eval_dataset=validation,
         callbacks=[SetEpoch(train), EpochLine(LINE)],
-        rates={"text_model.encoder.": rate} if rate else {},
+        rates={part: rate for part, rate in rates.items() if rate},
         patience=options.patience,
         micro_batch=options.micro_batch,
+        recall=validation_recall if options.best == "recall" else None,
     )
+
+
+def validation_recall(images: Tensor, texts: Tensor, captions: list[int]) -> float:
+    """What `best: recall` goes by."""
+    return mean_recall(retrieval_metrics(images, texts, captions))
 
 
 def print_retrieval(retrieval: dict[str, dict[str, float]]) -> None:
