@@ -2,7 +2,8 @@
 
     accelerate launch train_scripts/pretrain.py --config configs/pretrain_paper.yaml --pairs PAIRS --output OUTPUT
 
-Every option can be a field of the YAML file. Pairs are split by whole cases: a part chooses the checkpoint by its
+Every option can be a field of the YAML file. --start-from FOLDER goes on from a pretrained model, or from a published
+one that convert_published.py has converted; what that folder settles, such as the architecture, is left out then. Pairs are split by whole cases: a part chooses the checkpoint by its
 loss, another measures retrieval at the end. Pairs whose column is_mammogram says no are left out. A run that was
 interrupted goes on from its last epoch when it is started again with the same options. OUTPUT holds the best model, its
 processor and results.json; with --lora, the adapters are merged into that model, and OUTPUT/adapter holds them by
@@ -22,6 +23,7 @@ from evaluation.retrieval import retrieval_metrics
 from training.adapters import lora_facts
 from training.callbacks import EpochLine, SetEpoch, epoch_history
 from training.cli import run_script
+from training.continuation import with_start
 from training.data import PAIR_COLUMNS, Collator, PairExamples, load_table, only_mammograms
 from training.data_terms import data_terms, note_terms
 from training.frozen_text import with_pooled_captions
@@ -30,7 +32,6 @@ from training.options import PretrainingOptions
 from training.pretraining import (
     augmentation,
     embed_pairs,
-    image_processor,
     masking,
     new_model,
     new_processor,
@@ -67,7 +68,7 @@ def main() -> None:
     if len(sys.argv) == 1:
         print(NEEDS)
         return
-    options = parse_options(PretrainingOptions, text=__doc__)
+    options = with_start(parse_options(PretrainingOptions, text=__doc__))
     _check_folders(options)
     if open_run(options):
         print(f"{options.output} holds this run already, finished.")
@@ -85,7 +86,7 @@ def main() -> None:
     note_terms(model.config, options.pairs)
     start_run(options)
     with arguments.main_process_first(desc="resizing the images"):
-        table = resized_pairs(options, tables, image_processor(options, options.image_size))
+        table = resized_pairs(options, tables, processor.image_processor)
     examples = pair_examples(options, table, processor)
     examples = with_pooled_captions(examples, model, processor.tokenizer.pad_token_id)
     train, validation, held_out = (replace(examples, rows=rows) for rows in splits)

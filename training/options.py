@@ -44,6 +44,7 @@ class TrainingOptions:
     """What pretraining and classification share."""
 
     towers = ("text", "vision")  # that adapters can be put on
+    given = frozenset()  # fields that a file or the command line names, whatever their values
 
     output: str | None = option(None, "folder for the model, its processor and results.json")
     config: str | None = option(None, "YAML file of these options; the command line wins over it")

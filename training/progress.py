@@ -1,4 +1,4 @@
-"""What a training run shows while it goes on: a bar with epoch, step, loss, images a second, memory and the time left."""
+"""What a training run shows as it goes on: a bar of epoch, step, loss, images a second, memory and the time left."""
 
 from __future__ import annotations
 
