@@ -3,11 +3,12 @@
     accelerate launch train_scripts/pretrain.py --config configs/pretrain_paper.yaml --pairs PAIRS --output OUTPUT
 
 Every option can be a field of the YAML file. --start-from FOLDER goes on from a pretrained model, or from a published
-one that convert_published.py has converted; what that folder settles, such as the architecture, is left out then. Pairs are split by whole cases: a part chooses the checkpoint by its
-loss, another measures retrieval at the end. Pairs whose column is_mammogram says no are left out. A run that was
-interrupted goes on from its last epoch when it is started again with the same options. OUTPUT holds the best model, its
-processor and results.json; with --lora, the adapters are merged into that model, and OUTPUT/adapter holds them by
-themselves, for peft.
+one that convert_published.py has converted; what that folder settles, such as the architecture, is left out then.
+Pairs are split by whole cases: a part chooses the checkpoint by its loss or, with --best recall, by retrieval; another
+measures retrieval at the end. Pairs whose column is_mammogram says no are left out. A run that was interrupted goes on
+from its last epoch when it is started again with the same options. OUTPUT holds the best model, its processor and
+results.json; with --lora, the adapters are merged into that model, and OUTPUT/adapter holds them by themselves, for
+peft.
 """
 
 import sys

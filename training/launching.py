@@ -1,27 +1,24 @@
-"""What pretraining asks of a launch: each process's share of the batch, and plugins under which its steps are right."""
+"""What the training scripts ask of a launch: the whole model in every process."""
 
 from __future__ import annotations
 
-from accelerate import Accelerator
-from accelerate.utils import DistributedType
+import os
+from collections.abc import Mapping
+from typing import Any
+
+_SHARDING = {"fsdp": "ACCELERATE_USE_FSDP", "deepspeed": "ACCELERATE_USE_DEEPSPEED"}
 
 
-def refuse_wrong_steps(accelerator: Accelerator, *, share: int, micro_batch: int, accumulation: int) -> None:
-    """Raise ValueError where a step would be wrong, rather than train wrongly.
+def refuse_sharding(trainer: Mapping[str, Any]) -> None:
+    """Raise ValueError for FSDP and DeepSpeed, whether `accelerate launch` or the option `trainer` asks for them.
 
     DeepSpeed makes a step in every backward pass at the end of an accumulation (accelerate's DeepSpeedEngineWrapper),
-    and divides by the number of accumulated batches itself; a gradient in several passes would become several steps.
-    share: pairs of a process in a batch; micro_batch: of how many at once, 0: all.
+    so the several passes of gradient caching would become several steps; with FSDP no process holds the model that
+    the main one saves and measures at the end.
     """
-    if accelerator.distributed_type != DistributedType.DEEPSPEED:
-        return
-    if 0 < micro_batch < share:
-        raise ValueError(
-            f"DeepSpeed would make a step of every micro_batch ({micro_batch} of {share} pairs); leave out micro_batch, "
-            "or launch with configs/accelerate/eight_gpus.yaml."
-        )
-    if accumulation > 1:
-        raise ValueError(
-            f"DeepSpeed would divide the gradient by accumulation ({accumulation}) once more; leave out accumulation, or "
-            "launch with configs/accelerate/eight_gpus.yaml."
-        )
+    for name, variable in _SHARDING.items():
+        if trainer.get(name) or os.environ.get(variable, "false").lower() in ("true", "1"):
+            raise ValueError(
+                f"this was launched with {name}, which would train or save wrongly here; launch with "
+                "configs/accelerate/eight_gpus.yaml, where a small micro_batch saves memory instead."
+            )

@@ -19,7 +19,7 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from .callbacks import FindBest
 from .gradient_cache import cached_backward
-from .launching import refuse_wrong_steps
+from .launching import refuse_sharding
 from .masking import IGNORED
 from .options import TrainingOptions
 from .progress import Meter, Progress
@@ -70,6 +70,7 @@ def training_arguments(
         **_reports(options),
     }
     _refuse_unknown(options.trainer)
+    refuse_sharding(options.trainer)
     return TrainingArguments(**{**chosen, **options.trainer})
 
 
@@ -220,12 +221,6 @@ class PretrainingTrainer(PartwiseTrainer):
     def __init__(self, *args: Any, micro_batch: int = 0, recall: Recall | None = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.micro_batch, self.recall = micro_batch, recall
-        refuse_wrong_steps(
-            self.accelerator,
-            share=self.args.per_device_train_batch_size,
-            micro_batch=micro_batch,
-            accumulation=self.args.gradient_accumulation_steps,
-        )
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, **kwargs):
         loss, output = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
