@@ -19,7 +19,7 @@ TERMINAL_SECONDS, FILE_SECONDS = (
     0.5,
     120.0,
 )  # between two refreshings of the bar; between two lines in a log file
-_BAR = "{desc}  step {n_fmt}/{total_fmt} |{bar:20}| {postfix}"
+_BAR = "step {n_fmt}/{total_fmt} |{bar:20}| {desc}"
 
 
 class Meter:
@@ -126,8 +126,7 @@ class Progress(TrainerCallback):
             print(f"{epoch}  step {steps}  {rest}", file=sys.stderr, flush=True)
             return
         self.bar.n = state.global_step
-        self.bar.set_description_str(epoch, refresh=False)
-        self.bar.set_postfix_str(rest)
+        self.bar.set_description_str(f"{epoch}  {rest}")
 
     @staticmethod
     def _epoch(state: Any) -> int:
