@@ -75,7 +75,7 @@ def continued_model(source: str | Path, **fields: Any) -> MamClipForPreTraining:
     """
     config = _config_from(source, fields)
     model = MamClipForPreTraining(config)
-    own = tuple(f"{name.partition('.')[0]}" for name in model.state_dict())
+    own = {name.partition(".")[0] for name in model.state_dict()}  # a release may hold a classifier as well
     tensors = {k: v for k, v in read_weights(source).items() if k.partition(".")[0] in own}
     copy_weights(model, tensors, f"the weights in {source}")
     _note_origin(config, start_from=source)
