@@ -102,6 +102,7 @@ def main() -> None:
             **lora_facts(trainer.model, options),
             "data_terms": data_terms(model.config.provenance),
             "history": epoch_history(trainer.state.log_history),
+            "speed": trainer.meter.summary(),
             "seconds": round(time.monotonic() - began, 1),
         }
         predictions = prediction_rows(table.select(split.test), logits, density_logits)

@@ -2,12 +2,13 @@
 
     accelerate launch train_scripts/pretrain.py --config configs/pretrain_paper.yaml --pairs PAIRS --output OUTPUT
 
-Every option can be a field of the YAML file. Pairs are split by whole cases: a part chooses the checkpoint by its
-loss, another measures retrieval at the end. Pairs whose column is_mammogram says no are left out. A run that was
-interrupted goes on from its last epoch when it is started again with the same options. --preview FILE.html shows what
-augmentation makes of some pairs and their captions, and trains nothing. OUTPUT holds the best model, its
-processor and results.json; with --lora, the adapters are merged into that model, and OUTPUT/adapter holds them by
-themselves, for peft.
+Every option can be a field of the YAML file. --start-from FOLDER goes on from a pretrained model, or from a published
+one that convert_published.py has converted; what that folder settles, such as the architecture, is left out then.
+Pairs are split by whole cases: a part chooses the checkpoint by its loss or, with --best recall, by retrieval; another
+measures retrieval at the end. Pairs whose column is_mammogram says no are left out. A run that was interrupted goes on
+from its last checkpoint when it is started again with the same options. --preview FILE.html shows what augmentation
+makes of some pairs and their captions, and trains nothing. OUTPUT holds the best model, its processor and results.json;
+with --lora, the adapters are merged into that model, and OUTPUT/adapter holds them by themselves, for peft.
 """
 
 import sys
@@ -17,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import datasets
+from torch import Tensor
 from transformers import set_seed
 
 from dataset_builders.folds import split_by_case
@@ -28,6 +30,7 @@ from evaluation.retrieval import retrieval_metrics
 from training.adapters import lora_facts
 from training.callbacks import EpochLine, SetEpoch, epoch_history
 from training.cli import run_script
+from training.continuation import with_start
 from training.data import PAIR_COLUMNS, Collator, PairExamples, load_table, only_mammograms
 from training.data_terms import data_terms, note_terms
 from training.frozen_text import with_pooled_captions
@@ -36,7 +39,6 @@ from training.options import PretrainingOptions
 from training.pretraining import (
     augmentation,
     embed_pairs,
-    image_processor,
     masking,
     mixed_order,
     new_model,
@@ -48,6 +50,7 @@ from training.pretraining import (
 from training.preview import preview_pairs, unclear_captions
 from training.runs import finish_run, last_checkpoint, note_held_out, open_run, start_run
 from training.trainers import PretrainingTrainer, best_epoch, training_arguments
+from training.validation import mean_recall
 
 NEEDS = """Pretraining needs image–caption pairs and a folder for its result:
 
@@ -67,6 +70,7 @@ LINE = {
     "eval_loss": "validation",
     "eval_contrastive_loss": "contrastive",
     "eval_mlm_loss": "masked words",
+    "eval_recall": "recall",
 }
 
 
@@ -74,7 +78,7 @@ def main() -> None:
     if len(sys.argv) == 1:
         print(NEEDS)
         return
-    options = parse_options(PretrainingOptions, text=__doc__)
+    options = with_start(parse_options(PretrainingOptions, text=__doc__))
     _check_folders(options)
     if options.preview:
         write_preview(options)
@@ -83,7 +87,9 @@ def main() -> None:
         print(f"{options.output} holds this run already, finished.")
         return
     began = time.monotonic()
-    arguments = training_arguments(options, best="eval_loss", greater_is_better=False, shared_batch=True)
+    arguments = training_arguments(
+        options, best=f"eval_{options.best}", greater_is_better=options.best == "recall", shared_batch=True
+    )
     tables = [load_table(folder, PAIR_COLUMNS, "extract_pairs.py") for folder in options.pairs]
     fractions = (options.validation_fraction, options.held_out_fraction)
     cases = [case for table in tables for case in table["case_id"]]
@@ -93,7 +99,7 @@ def main() -> None:
     note_terms(model.config, options.pairs)
     start_run(options)
     with arguments.main_process_first(desc="resizing the images"):
-        table = resized_pairs(options, tables, image_processor(options, options.image_size), encode_png)
+        table = resized_pairs(options, tables, processor.image_processor, encode_png)
     examples = pair_examples(options, table, processor)
     examples = with_pooled_captions(examples, model, processor.tokenizer.pad_token_id)
     train, validation, held_out = (replace(examples, rows=rows) for rows in splits)
@@ -114,6 +120,7 @@ def main() -> None:
             "n_validation": len(validation),
             "n_held_out": len(held_out),
             "held_out": note_held_out(cases, held_out.rows),
+            "speed": trainer.meter.summary(),
             "seconds": round(time.monotonic() - began, 1),
         }
         save = partial(save_pretrained, model=trainer.model, processor=processor, options=options)
@@ -167,7 +174,10 @@ def training_parts(
 
 def new_trainer(options, arguments, model, parts, collator, order) -> PretrainingTrainer:
     train, validation = parts
-    rate = options.text_learning_rate
+    rates = {
+        "text_model.encoder.": options.text_learning_rate,
+        "vision_model.trunk.": options.vision_learning_rate,
+    }
     return PretrainingTrainer(
         model=model,
         args=arguments,
@@ -175,11 +185,17 @@ def new_trainer(options, arguments, model, parts, collator, order) -> Pretrainin
         train_dataset=train,
         eval_dataset=validation,
         callbacks=[SetEpoch(train), EpochLine(LINE)],
-        rates={"text_model.encoder.": rate} if rate else {},
+        rates={part: rate for part, rate in rates.items() if rate},
         patience=options.patience,
         order=order,
         micro_batch=options.micro_batch,
+        recall=validation_recall if options.best == "recall" else None,
     )
+
+
+def validation_recall(images: Tensor, texts: Tensor, captions: list[int]) -> float:
+    """What `best: recall` goes by."""
+    return mean_recall(retrieval_metrics(images, texts, captions))
 
 
 def print_retrieval(retrieval: dict[str, dict[str, float]]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
 from transformers import TrainerCallback
 
 from .data import SeededExamples
@@ -51,22 +54,39 @@ class EpochLine(TrainerCallback):
         parts = [f"{label} {values[name]:.3f}" for name, label in self.names.items() if name in values]
         seconds = time.monotonic() - self.began
         total = f"{args.num_train_epochs:g}"
-        print(f"epoch {round(state.epoch)}/{total}  {'  '.join(parts)}  {seconds:.0f} s", flush=True)
+        tqdm.write(f"epoch {round(state.epoch)}/{total}  {'  '.join(parts)}  {seconds:.0f} s")  # above a bar
+        sys.stdout.flush()
 
 
 def epoch_history(log: Iterable[Mapping[str, Any]]) -> list[dict[str, float]]:
-    """Trainer's log → a row an epoch: `epoch`, `train_loss`, `learning_rate`, and the metrics named `eval_…`."""
+    """Trainer's log → a row an epoch: `epoch`, `train_loss`, `learning_rate`, and the metrics named `eval_…`.
+
+    Where the loss was logged several times in an epoch, the row has the mean over its steps.
+    """
     rows: dict[int, dict[str, float]] = {}
+    losses: dict[
+        int, list[tuple[float, int]]
+    ] = {}  # of every epoch: a loss, and of how many steps it is the mean
+    before = 0
     for entry in log:
         if "epoch" not in entry or "train_runtime" in entry:
             continue
-        row = rows.setdefault(round(entry["epoch"]), {"epoch": round(entry["epoch"])})
+        epoch = math.ceil(entry["epoch"])
+        row = rows.setdefault(epoch, {"epoch": epoch})
         if "loss" in entry:
-            row |= {"train_loss": entry["loss"], "learning_rate": entry["learning_rate"]}
+            losses.setdefault(epoch, []).append((entry["loss"], entry["step"] - before))
+            before = entry["step"]
+            row |= {"train_loss": _weighted_mean(losses[epoch]), "learning_rate": entry["learning_rate"]}
         row |= {
             name: value for name, value in entry.items() if name.startswith("eval_") and not _is_speed(name)
         }
     return [rows[epoch] for epoch in sorted(rows)]
+
+
+def _weighted_mean(values: list[tuple[float, int]]) -> float:
+    if len(values) == 1:
+        return values[0][0]
+    return sum(value * weight for value, weight in values) / sum(weight for _, weight in values)
 
 
 def _is_speed(name: str) -> bool:

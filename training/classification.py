@@ -14,6 +14,7 @@ from modeling_mamclip import MamClipForImageClassification
 from processing import MamClipImageProcessor
 
 from .adapters import add_adapters
+from .compilation import compile_parts
 from .data import Images, LabelledExamples
 from .initialization import new_classifier
 from .masking import IGNORED
@@ -57,6 +58,8 @@ def classifier_model(
     )
     add_adapters(model, options)
     model.encoder.to(memory_format=torch.channels_last)
+    if options.compile:
+        compile_parts(model)
     return model
 
 

@@ -9,7 +9,7 @@ processes this is the gradient of the whole batch in one process, to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from modeling_mamclip import MamClipForPreTraining
 from .masking import IGNORED
 
 Batch = Mapping[str, Tensor]
+Note = Callable[[Tensor, Tensor, Tensor], None]
 WORDS = ("mlm_labels", "masked_input_ids")  # what embeddings do not need
 
 
@@ -34,13 +35,14 @@ def cached_backward(
     micro_batch: int = 0,
     real: int | None = None,
     weight: float = 1.0,
+    note: Note | None = None,
 ) -> Tensor:
     """Add the gradient of weight × the loss of the batch to the parameters, and return that loss, a scalar.
 
     model: as the accelerator prepared it; inputs: this process's part of the batch, as `MamClipForPreTraining.forward`
     takes it, with as many pairs in every process; micro_batch: how many pairs go through the model at once, 0: all of
     this process's. real: how many pairs of all processes count, the first process's first; the others only fill up an
-    epoch's last batch. None: all count.
+    epoch's last batch. None: all count. note(contrastive loss, masked-language loss, scale): told of the whole batch's.
 
     Raises ValueError for parts of a model with batch norms: what those compute depends on the part.
     """
@@ -63,7 +65,10 @@ def cached_backward(
                 loss = loss + output.scale * contrast.scale  # the same in every process
             accelerator.backward(weight * loss)
             mlm += share.detach()
-    return contrast.loss + core.config.mlm_weight * accelerator.reduce(mlm, "sum")
+    mlm = accelerator.reduce(mlm, "sum")
+    if note is not None:
+        note(contrast.loss, mlm, output.scale)
+    return contrast.loss + core.config.mlm_weight * mlm
 
 
 # ---- the batch and its parts

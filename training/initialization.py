@@ -65,6 +65,23 @@ def new_pretraining_model(
     return model
 
 
+def continued_model(source: str | Path, **fields: Any) -> MamClipForPreTraining:
+    """A model to pretrain further, with all weights of a MAM-CLIP folder: a pretraining run, a release, or a
+    converted checkpoint, whose published choices its configuration keeps.
+
+    fields: of MamClipConfig, to change.
+
+    Raises ValueError where the folder lacks a part, as classifiers do, or OSError where it cannot be read.
+    """
+    config = _config_from(source, fields)
+    model = MamClipForPreTraining(config)
+    own = {name.partition(".")[0] for name in model.state_dict()}  # a release may hold a classifier as well
+    tensors = {k: v for k, v in read_weights(source).items() if k.partition(".")[0] in own}
+    copy_weights(model, tensors, f"the weights in {source}")
+    _note_origin(config, start_from=source)
+    return model
+
+
 def new_classifier(
     source: str | Path | None = None,
     *,

@@ -45,8 +45,16 @@ def parse_options(kind: type[Options], argv: Sequence[str] | None = None, text: 
     except ValueError as error:
         raise ValueError(f"{error}" if not file else f"{error} (options come from {file} too.)") from error
     options = kind(**{entry.name: _value(entry, getattr(given, entry.name)) for entry in fields(kind)})
+    options.given = _named([*from_file, *argv], kind)
     options.check()
     return options
+
+
+def _named(words: Sequence[str], kind: type) -> frozenset[str]:
+    """The fields that some words name as options."""
+    names = {word[2:].partition("=")[0].replace("-", "_") for word in words if word.startswith("--")}
+    names |= {name.removeprefix("no_") for name in names}
+    return frozenset(entry.name for entry in fields(kind) if entry.name in names)
 
 
 def option_words(options: TrainingOptions) -> list[str]:

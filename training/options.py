@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 BIOMEDBERT = "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext"
+REPORTS = ("tensorboard", "trackio", "wandb")
 RANDOM_TOWER = (
     "lora keeps the vision encoder's weights as they are, and vision_weights is none, so they would stay random; "
     "give pretrained ones, or leave vision out of lora."
@@ -42,6 +43,7 @@ class TrainingOptions:
     """What pretraining and classification share."""
 
     towers = ("text", "vision")  # that adapters can be put on
+    given = frozenset()  # fields that a file or the command line names, whatever their values
 
     output: str | None = option(None, "folder for the model, its processor and results.json")
     config: str | None = option(None, "YAML file of these options; the command line wins over it")
@@ -59,6 +61,10 @@ class TrainingOptions:
     precision: Literal["auto", "bf16", "fp16", "fp32"] = option(
         "auto", "mixed precision; auto: bf16 or else fp16 on a GPU, fp32 without one"
     )
+    compile: bool = option(
+        False, "compile the encoders by torch.compile; minutes at first, then faster steps"
+    )
+    report_to: list[str] = option([], "where losses, rates and speed are logged: tensorboard, trackio, wandb")
     gradient_checkpointing: bool = option(False, "recompute activations: less memory, a third more time")
     patience: int = option(0, "stop after so many epochs without a better validation score; 0: never")
     workers: int = option(4, "processes that load and augment images")
@@ -100,6 +106,8 @@ class TrainingOptions:
     def __post_init__(self):
         if self.lora in (["none"], ["null"]):  # so that --lora none undoes what a file says
             self.lora = []
+        if self.report_to in (["none"], ["null"]):
+            self.report_to = []
 
     def check(self) -> None:
         """Raise ValueError for a value that no training can have."""
@@ -118,6 +126,15 @@ class TrainingOptions:
         _require(0 <= self.marker_dropout <= 1, "marker_dropout", self.marker_dropout, "from 0 to 1")
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "a number above 0")
         self._check_lora()
+        self._check_reports()
+
+    def _check_reports(self) -> None:
+        for name in self.report_to:
+            _require(name in REPORTS, "report_to", name, f"{', '.join(REPORTS)}, or none")
+            if find_spec(name) is None:
+                raise ValueError(
+                    f"report_to {name} needs the package {name}, which is not installed; pip install {name}."
+                )
 
     def _check_lora(self) -> None:
         right = set(self.lora) <= set(self.towers) and len(set(self.lora)) == len(self.lora)
@@ -156,6 +173,16 @@ class PretrainingOptions(TrainingOptions):
     mask_probability: float = option(0.15, "fraction of a caption's words that are to be predicted")
     mask_share: float = option(1.0, "fraction of the captions that have words masked; fewer take less time")
     text_learning_rate: float | None = option(None, "of the text encoder; by default learning_rate")
+    vision_learning_rate: float | None = option(None, "of the vision encoder; by default learning_rate")
+    best: Literal["loss", "recall"] = option(
+        "loss",
+        "what chooses the checkpoint, and what patience watches, on validation pairs: loss, or the mean of recall@1, "
+        "@5 and @10 in both directions",
+    )
+    start_from: str | None = option(
+        None,
+        "MAM-CLIP folder, pretrained or converted, to go on from: all its weights, processor and tokenizer",
+    )
     frozen_text_layers: int = option(0, "lowest layers of the text encoder (and its embeddings) that stay")
     micro_batch: int = option(
         0,

@@ -20,11 +20,13 @@ from .adapters import ADAPTER, add_adapters, merge_adapters, write_adapter
 from .augmentation import Augmentation
 from .caption_forms import caption_forms
 from .caption_sides import Flips
+from .compilation import compile_parts
 from .data import RESIZED, Collator, Images, PairExamples, resized
-from .initialization import new_pretraining_model
+from .initialization import continued_model, new_pretraining_model
 from .masking import WordMasking, encode_captions
 from .mixing import MixedOrder
 from .options import PretrainingOptions, TrainingOptions
+from .release import load_processor
 
 
 def image_processor(options: TrainingOptions, size: Sequence[int]) -> MamClipImageProcessor:
@@ -33,7 +35,9 @@ def image_processor(options: TrainingOptions, size: Sequence[int]) -> MamClipIma
 
 
 def new_processor(options: PretrainingOptions) -> MamClipProcessor:
-    """Image processor and tokenizer; the tokenizer comes with the text encoder."""
+    """Image processor and tokenizer; the tokenizer comes with the text encoder, or both with what is continued."""
+    if options.start_from is not None:
+        return load_processor(options.start_from)
     if options.text_weights is None:
         raise ValueError(
             "text_weights is none; give the folder or Hub id of a text encoder, for its tokenizer."
@@ -49,6 +53,18 @@ def new_processor(options: PretrainingOptions) -> MamClipProcessor:
 
 def new_model(options: PretrainingOptions) -> MamClipForPreTraining:
     """The model as the options have it, with the weights that they name."""
+    model = _unadapted(options)
+    freeze_text_layers(model, options.frozen_text_layers)
+    add_adapters(model, options)
+    model.vision_model.to(memory_format=torch.channels_last)
+    if options.compile:
+        compile_parts(model)
+    return model
+
+
+def _unadapted(options: PretrainingOptions) -> MamClipForPreTraining:
+    if options.start_from is not None:
+        return continued_model(options.start_from, mlm_weight=options.mlm_weight, **options.model)
     vision = {
         "architecture": options.architecture,
         "model_args": dict(options.model_args),
@@ -56,7 +72,7 @@ def new_model(options: PretrainingOptions) -> MamClipForPreTraining:
         "pixel_mean": options.pixel_mean,
         "pixel_std": options.pixel_std,
     }
-    model = new_pretraining_model(
+    return new_pretraining_model(
         vision_weights=options.vision_weights,
         text_weights=options.text_weights,
         vision_config=vision,
@@ -65,10 +81,6 @@ def new_model(options: PretrainingOptions) -> MamClipForPreTraining:
         mlm_weight=options.mlm_weight,
         **options.model,
     )
-    freeze_text_layers(model, options.frozen_text_layers)
-    add_adapters(model, options)
-    model.vision_model.to(memory_format=torch.channels_last)
-    return model
 
 
 def freeze_text_layers(model: MamClipForPreTraining, count: int) -> None:

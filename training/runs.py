@@ -24,6 +24,8 @@ _FREE = (
     "cache",
     "keep_checkpoints",
     "precision",
+    "compile",
+    "report_to",
     "gradient_checkpointing",
     "trainer",
 )

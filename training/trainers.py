@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
@@ -18,10 +19,16 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from .callbacks import FindBest
 from .gradient_cache import cached_backward
+from .launching import refuse_sharding
 from .masking import IGNORED
 from .options import TrainingOptions
+from .progress import Meter, Progress
 from .runs import CHECKPOINTS
+from .validation import Recall, validate
 
+LOGS = "logs"
+# Names of parameters that are added to or take the place of a token: they do not decay, as norms and biases do not.
+_TOKENS = re.compile(r"position|pos_embed|(image|cls|mask)_token")
 REAL = "real_pairs"  # of an epoch's last batch: how many pairs of all processes are not there for the second time
 
 
@@ -58,11 +65,27 @@ def training_arguments(
         "greater_is_better": greater_is_better,
         "remove_unused_columns": False,
         "label_names": ["labels", "density_labels"],
-        "disable_tqdm": True,
+        "disable_tqdm": True,  # Progress has a bar of its own
         **_precision(options.precision),
+        **_reports(options),
     }
     _refuse_unknown(options.trainer)
+    refuse_sharding(options.trainer)
     return TrainingArguments(**{**chosen, **options.trainer})
+
+
+def _reports(options: TrainingOptions) -> dict[str, Any]:
+    """Where to log, every ten steps; TensorBoard's files go to OUTPUT/logs, since checkpoints are deleted."""
+    if not options.report_to:
+        return {}
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(options.output, LOGS)))
+    name = Path(options.output).name
+    return {
+        "report_to": options.report_to,
+        "run_name": name,
+        "logging_strategy": "steps",
+        "logging_steps": 10,
+    }
 
 
 def share_of(batch_size: int) -> int:
@@ -126,8 +149,10 @@ class PartwiseTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.order = order
         self.rates = dict(rates or {})
+        self.meter = Meter()
         self.remove_callback(PrinterCallback)
         self.add_callback(FindBest)
+        self.add_callback(Progress(self.meter, self.running_loss))
         if patience:
             self.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
 
@@ -137,6 +162,42 @@ class PartwiseTrainer(Trainer):
     def compute_loss(self, model, inputs, **kwargs):
         rest_frozen_statistics(self.model)
         return super().compute_loss(model, inputs, **kwargs)
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """As the Trainer has it; the images of all processes are counted, without those that fill up the last batch."""
+        batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)
+        sizes = [self.accelerator.num_processes * len(batch["pixel_values"]) for batch in batches]
+        state = self.accelerator.gradient_state
+        if batches and state.end_of_dataloader and state.remainder > 0:
+            sizes[-1] = state.remainder
+        self.meter.images += sum(sizes)
+        return batches, count
+
+    def running_loss(self) -> float:
+        """The mean training loss since it was last logged."""
+        steps = self.state.global_step - self._globalstep_last_logged
+        return float(self._tr_loss) / max(steps, 1)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As the Trainer has it; beside a training loss stand its parts, the parts' rates, speed and memory."""
+        if "loss" in logs:
+            logs = {**logs, **self.meter.take(), **self._part_rates()}
+        super().log(logs, start_time)
+
+    def _part_rates(self) -> dict[str, float]:
+        """The present learning rate of each part that has one of its own, as `learning_rate_text`."""
+        found = {}
+        for prefix, rate in self.rates.items():
+            groups = [group for group in self.optimizer.param_groups if group["initial_lr"] == rate]
+            if groups:
+                found[f"learning_rate_{prefix.partition('_model')[0]}"] = groups[0]["lr"]
+        return found
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """Matrices and kernels: no norms, biases, scales or temperatures, and no positions or extra tokens."""
+        matrices = {name for name, parameter in model.named_parameters() if parameter.ndim >= 2}
+        names = super().get_decay_parameter_names(model)
+        return [name for name in names if name in matrices and not _TOKENS.search(name)]
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
@@ -164,14 +225,21 @@ class PretrainingTrainer(PartwiseTrainer):
     """Contrasts the pairs of all processes, and measures both parts of the loss on validation.
 
     micro_batch: how many pairs go through the model at once; 0: all of a process's. The gradient is the same.
-
-    On validation, the contrastive loss is a mean over pairs, the masked-language loss one over masked tokens; so both
-    are summed with those weights over batches and processes, and the whole loss is put together from the two means.
+    recall: what `validate` asks for eval_recall; None: it is not measured.
     """
 
-    def __init__(self, *args: Any, micro_batch: int = 0, **kwargs: Any):
+    def __init__(self, *args: Any, micro_batch: int = 0, recall: Recall | None = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.micro_batch = micro_batch
+        self.micro_batch, self.recall = micro_batch, recall
+
+    def compute_loss(self, model, inputs, return_outputs: bool = False, **kwargs):
+        loss, output = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
+        self.note_losses(output.contrastive_loss, output.mlm_loss, output.scale)
+        return (loss, output) if return_outputs else loss
+
+    def note_losses(self, contrastive: Tensor, mlm: Tensor | None, scale: Tensor) -> None:
+        """Both parts of a training batch's loss, and the inverse temperature, for the logs."""
+        self.meter.note(contrastive_loss=contrastive, mlm_loss=mlm, scale=scale)
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         """As the Trainer has it; an epoch's last batch is told how many pairs of all processes it holds."""
@@ -196,6 +264,7 @@ class PretrainingTrainer(PartwiseTrainer):
             micro_batch=self.micro_batch,
             real=real,
             weight=weight,
+            note=self.note_losses,
         )
         return weight * loss
 
@@ -208,27 +277,10 @@ class PretrainingTrainer(PartwiseTrainer):
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
         model = self._wrap_model(self.model, training=False).eval()
-        sums = torch.zeros(4, dtype=torch.float64)
-        for inputs in dataloader:
-            sums += self._batch_sums(model, self._prepare_inputs(inputs)).cpu()
-        sums = self.accelerator.reduce(sums.float().to(self.args.device)).double().cpu()
-        contrastive, mlm = sums[0] / sums[1], sums[2] / sums[3].clamp(min=1)
-        values = {"contrastive_loss": float(contrastive)}
-        if self.model.config.mlm_weight > 0:
-            values["mlm_loss"] = float(mlm)
-        values["loss"] = float(contrastive + self.model.config.mlm_weight * mlm)
+        size = self.args.per_device_eval_batch_size
+        values = validate(self.accelerator, model, dataloader, batch_size=size, recall=self.recall)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in values.items()}
         return EvalLoopOutput(None, None, metrics, num_samples=self.num_examples(dataloader))
-
-    @torch.no_grad()
-    def _batch_sums(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
-        """(4,) float64: contrastive loss × pairs, pairs, masked-language loss × masked tokens, masked tokens."""
-        with self.compute_loss_context_manager():
-            output = model(**inputs)
-        pairs, words, mlm = len(inputs["input_ids"]), 0, 0.0
-        if output.mlm_loss is not None:
-            words, mlm = int((inputs["mlm_labels"] != IGNORED).sum()), float(output.mlm_loss)
-        return torch.tensor([float(output.contrastive_loss) * pairs, pairs, mlm * words, words]).double()
 
 
 class ClassificationTrainer(PartwiseTrainer):
