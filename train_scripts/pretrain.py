@@ -4,9 +4,9 @@
 
 Every option can be a field of the YAML file. Pairs are split by whole cases: a part chooses the checkpoint by its
 loss, another measures retrieval at the end. Pairs whose column is_mammogram says no are left out. A run that was
-interrupted goes on from its last epoch when it is started again with the same options. OUTPUT holds the best model, its
-processor and results.json; with --lora, the adapters are merged into that model, and OUTPUT/adapter holds them by
-themselves, for peft.
+interrupted goes on from its last checkpoint when it is started again with the same options; SIGTERM saves one first.
+OUTPUT holds the best model, its processor and results.json; with --lora, the adapters are merged into that model, and
+OUTPUT/adapter holds them by themselves, for peft.
 """
 
 import sys
@@ -140,6 +140,7 @@ def new_trainer(options, arguments, model, parts, collator) -> PretrainingTraine
         callbacks=[SetEpoch(train), EpochLine(LINE)],
         rates={"text_model.encoder.": rate} if rate else {},
         patience=options.patience,
+        save_minutes=options.save_minutes,
         micro_batch=options.micro_batch,
     )
 
