@@ -14,7 +14,7 @@ import pytest
 from test_resume import CLASSIFY, COMMANDS, EVERY_STEP, PRETRAIN, inputs, outcome
 from tiny_training import SCRIPTS
 
-LONG = {"epochs": 12, "save_minutes": EVERY_STEP}
+LONG = {"epochs": 5, "save_minutes": EVERY_STEP}
 PATIENCE = 300  # seconds after which a process hangs
 
 

@@ -76,6 +76,7 @@ def sealed_in(folder: Path) -> list[Path]:
 
 
 def newest_sealed(folder: Path) -> Path | None:
+    """The checkpoint that a stopped run goes on from."""
     return next(iter(sealed_in(folder)), None)
 
 
@@ -83,6 +84,11 @@ def best_of(folder: Path) -> Path | None:
     """The checkpoint that was the best one when this one, which is whole, was written; None before any was measured."""
     step = json.loads((folder / STATE).read_text(encoding="utf-8"))["best_global_step"]
     return folder.with_name(f"{PREFIX}{step}") if step else None
+
+
+def steps_in_all(folder: Path) -> int:
+    """How many steps the run was to have that wrote a checkpoint."""
+    return json.loads((folder / STATE).read_text(encoding="utf-8"))["max_steps"]
 
 
 def prune(folder: Path, keep: int | None) -> None:

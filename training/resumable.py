@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from torch import distributed
 from torch.utils.data import DataLoader
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
-from .checkpoints import PREFIX, newest_sealed, processes_of, prune, seal
+from .checkpoints import PREFIX, newest_sealed, processes_of, prune, seal, steps_in_all
 from .cli import Stopped, one_sentence
 
 WORKER = "in DataLoader worker process"  # how torch begins the text of an error that it carries over
@@ -48,7 +49,7 @@ class ResumableTrainer(Trainer):
 
     def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any):
         if resume_from_checkpoint is not None:
-            self._compare_processes(Path(resume_from_checkpoint))
+            self._compare_run(Path(resume_from_checkpoint))
         with self.keeper:
             try:
                 result = super().train(resume_from_checkpoint, **kwargs)
@@ -69,23 +70,23 @@ class ResumableTrainer(Trainer):
         start = f"after {newest.name}" if newest else "at the beginning"
         return f"put it right and give the same command again: it goes on {start}."
 
-    def _compare_processes(self, checkpoint: Path) -> None:
-        before, now = processes_of(checkpoint), self.args.world_size
-        if before != now and self.is_world_process_zero():
+    def _compare_run(self, checkpoint: Path) -> None:
+        """ValueError where another number of processes, or of steps in an epoch, makes another run of it."""
+        steps = self.set_initial_training_values(self.args, self.get_train_dataloader())[-1]
+        before, processes = steps_in_all(checkpoint), processes_of(checkpoint)
+        if before != steps:
+            raise ValueError(
+                f"the run in {self.args.output_dir} has {before} steps, and would now have {steps}; start it with "
+                f"{processes} processes as before and the same fields of trainer, or give another --output."
+            )
+        if processes != self.args.world_size and self.is_world_process_zero():
             print(
-                f"{checkpoint.name} is of {before} processes, now there are {now}: dropout will be another one."
+                f"{checkpoint.name} was written by {processes} processes, and now there are {self.args.world_size}: "
+                "the run goes on, but not to the bit as it would have.",
+                file=sys.stderr,
             )
 
     # ---- where a run goes on
-
-    def _init_training_state(self, max_steps, *args: Any):
-        place = super()._init_training_state(max_steps, *args)
-        if self.state.max_steps not in (0, max_steps):
-            raise ValueError(
-                f"the run in {self.args.output_dir} has {self.state.max_steps} steps, and would now have {max_steps}; "
-                "start it with as many processes as before, or give another --output."
-            )
-        return place
 
     def _run_epoch(self, **run: Any) -> None:
         if patience_is_over(self.callback_handler.callbacks):  # before this run was stopped
