@@ -27,7 +27,14 @@ def start(script, processes, command, log):
     """The script in so many processes on the CPU, as a user starts it."""
     words = [sys.executable, SCRIPTS / script, *command]
     if processes > 1:  # `accelerate launch --cpu` starts one process, however many are asked for
-        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", processes]
+        launch = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc_per_node",
+            processes,
+        ]
         words = [*launch, *words[1:]]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen([str(word) for word in words], stdout=log, stderr=log, env=environment)

@@ -124,8 +124,9 @@ class ResumableTrainer(Trainer):
         except (OSError, SafetensorError, RuntimeError) as error:
             if not is_of_writing(error):
                 raise
+            reason = why_not_written(error, folder.parent)
             shutil.rmtree(folder, ignore_errors=True)  # which makes room for the next attempt
-            raise OSError(f"{folder} could not be written ({one_sentence(error)[:100]})") from error
+            raise OSError(f"{folder} could not be written ({reason})") from error
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             prune(Path(self.args.output_dir), self.checkpoints_kept)
@@ -230,6 +231,13 @@ def tell_epoch(loader: Any, epoch: int) -> None:
 def is_of_writing(error: Exception) -> bool:
     """Whether a file could not be written. torch tells that by a RuntimeError of its archive writer."""
     return isinstance(error, (OSError, SafetensorError)) or "inline_container" in str(error)
+
+
+def why_not_written(error: Exception, folder: Path) -> str:
+    """The error's reason; torch's archive writer has none, but the disk tells."""
+    if isinstance(error, (OSError, SafetensorError)):
+        return one_sentence(error).rstrip(".")
+    return f"writing stopped in the middle; {shutil.disk_usage(folder).free / 1e6:.1f} MB are free there"
 
 
 def sentence_of(error: Exception) -> str | None:
