@@ -1,13 +1,15 @@
 """An output folder knows its run: finished, to be continued, or another one, and holds nothing that is half written."""
 
 import json
+import os
+import shutil
 
+import datasets
 import pytest
 
+from training.checkpoints import seal
 from training.options import PretrainingOptions
 from training.runs import CHECKPOINTS, finish_run, last_checkpoint, open_run, start_run, write_json
-
-FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
 
 
 @pytest.fixture
@@ -19,11 +21,12 @@ def options(output, **changes):
     return PretrainingOptions(output=str(output), **changes)
 
 
-def checkpoint(output, step, files=FILES):
+def checkpoint(output, step):
     folder = output / CHECKPOINTS / f"checkpoint-{step}"
     folder.mkdir(parents=True)
-    for name in files:
-        (folder / name).write_text("x")
+    write_json(folder / "trainer_state.json", {"best_global_step": None})
+    (folder / "model.safetensors").write_bytes(bytes(range(100)))
+    seal(folder)
     return folder
 
 
@@ -80,6 +83,36 @@ def test_what_does_not_make_another_run_may_differ(output, tmp_path):
     assert open_run(options(tmp_path / "moved")) is False
 
 
+def test_other_data_behind_the_same_path_are_refused(output, tmp_path):
+    data, given = tmp_path / "pairs", {"pairs": [str(tmp_path / "pairs")]}
+    datasets.Dataset.from_dict({"caption": ["a", "b"]}).save_to_disk(data)
+    start_run(options(output, **given))
+    assert open_run(options(output, **given)) is False
+    shutil.rmtree(data)
+    assert open_run(options(output, **given)) is False  # whoever needs them will say that they are gone
+    datasets.Dataset.from_dict({"caption": ["a", "c"]}).save_to_disk(data)
+    with pytest.raises(
+        ValueError, match="pairs has changed since the run in .*run began; put back what it was"
+    ):
+        open_run(options(output, **given))
+
+
+@pytest.mark.parametrize("name", ["vision_weights", "text_weights"])
+@pytest.mark.parametrize("file", ["", "model.safetensors"])
+def test_other_weights_behind_the_same_path_are_refused(name, file, output, tmp_path):
+    weights = tmp_path / "weights"
+    if file:
+        weights.mkdir()
+    (weights / file).write_bytes(b"0123")
+    start_run(options(output, **{name: str(weights)}))
+    os.utime(weights / file, ns=(1, 1))
+    (weights.parent / "other.json").write_text("{}")
+    assert open_run(options(output, **{name: str(weights)})) is False
+    (weights / file).write_bytes(b"0124")
+    with pytest.raises(ValueError, match="weights has changed since the run"):
+        open_run(options(output, **{name: str(weights)}))
+
+
 def test_a_folder_of_something_else_is_refused_and_left_alone(output):
     output.mkdir()
     (output / "thesis.tex").write_text("all of it")
@@ -106,18 +139,12 @@ def test_the_last_checkpoint_is_the_one_of_the_most_steps(output):
     assert last_checkpoint(output) == str(output / CHECKPOINTS / "checkpoint-10")
 
 
-@pytest.mark.parametrize("written", range(len(FILES)))
-def test_a_checkpoint_that_was_not_written_to_its_end_is_removed(output, written):
-    whole, broken = checkpoint(output, 5), checkpoint(output, 10, FILES[:written])
-    assert last_checkpoint(output) == str(whole)
-    assert whole.is_dir() and not broken.exists()
-
-
 def test_a_finished_run_has_its_files_and_no_traces_of_the_way(output):
     start_run(options(output))
     checkpoint(output, 5)
     finish_run(options(output), save, {"score": 0.5})
     assert {file.name for file in output.iterdir()} == {
+        "inputs.json",
         "options.json",
         "results.json",
         "model.safetensors",

@@ -144,6 +144,7 @@ def new_trainer(
         callbacks=[SetEpoch(train), EpochLine(LINE)],
         rates={"vision_model.": rate, "classifier_vision_model.": rate} if rate else {},
         patience=options.patience,
+        save_minutes=options.save_minutes,
         class_weights=weights,
     )
 

@@ -6,9 +6,10 @@ Every option can be a field of the YAML file. --start-from FOLDER goes on from a
 one that convert_published.py has converted; what that folder settles, such as the architecture, is left out then.
 Pairs are split by whole cases: a part chooses the checkpoint by its loss or, with --best recall, by retrieval; another
 measures retrieval at the end. Pairs whose column is_mammogram says no are left out. A run that was interrupted goes on
-from its last checkpoint when it is started again with the same options. --preview FILE.html shows what augmentation
-makes of some pairs and their captions, and trains nothing. OUTPUT holds the best model, its processor and results.json;
-with --lora, the adapters are merged into that model, and OUTPUT/adapter holds them by themselves, for peft.
+from its last checkpoint when it is started again with the same options; SIGTERM saves one first. --preview FILE.html
+shows what augmentation makes of some pairs and their captions, and trains nothing. OUTPUT holds the best model, its
+processor and results.json; with --lora, the adapters are merged into that model, and OUTPUT/adapter holds them by
+themselves, for peft.
 """
 
 import sys
@@ -188,6 +189,7 @@ def new_trainer(options, arguments, model, parts, collator, order) -> Pretrainin
         rates={part: rate for part, rate in rates.items() if rate},
         patience=options.patience,
         order=order,
+        save_minutes=options.save_minutes,
         micro_batch=options.micro_batch,
         recall=validation_recall if options.best == "recall" else None,
     )

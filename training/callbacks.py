@@ -22,9 +22,7 @@ class SetEpoch(TrainerCallback):
         self.examples = examples
 
     def on_epoch_begin(self, args, state, control, **kwargs):
-        self.examples.set_epoch(
-            int((state.epoch or 0) + 1e-6)
-        )  # of a run that goes on within an epoch, that epoch
+        self.examples.set_epoch(int(state.epoch or 0))  # 1.6 where the second epoch goes on
 
 
 class FindBest(TrainerCallback):

@@ -11,12 +11,18 @@ from typing import Any, NoReturn
 
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+TERMINATED = 143  # 128 + SIGTERM
+
+
+class Stopped(Exception):
+    """The work was asked to end by SIGTERM, and has saved what it did; the text says how to go on."""
 
 
 def run_script(main: Callable[[], object]) -> None:
     """Run a script's main(); a `ValueError` or `OSError` is the user's to put right and ends without a traceback.
 
-    Every other exception is a mistake of ours and keeps its traceback. Ctrl-C ends with exit code 130.
+    Every other exception is a mistake of ours and keeps its traceback. Ctrl-C ends with exit code 130, a
+    SIGTERM that was heeded (`Stopped`) with 143.
     """
     try:
         main()
@@ -26,6 +32,8 @@ def run_script(main: Callable[[], object]) -> None:
         _stop(f"error: {one_sentence(error)}", USER_ERROR)
     except KeyboardInterrupt:
         _stop("interrupted", INTERRUPTED)
+    except Stopped as stopped:
+        _stop(str(stopped), TERMINATED)
 
 
 def one_sentence(error: BaseException) -> str:
@@ -57,7 +65,8 @@ class ScriptParser(argparse.ArgumentParser):
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    print(message, file=sys.stderr, flush=True)
+    if message:
+        print(message, file=sys.stderr, flush=True)
     sys.exit(code)
 
 

@@ -101,6 +101,9 @@ class TrainingOptions:
     gamma: float = option(0.15, "augmentation: exponent of the grey values, from 1 − x to 1 / (1 − x)")
     cache: str | None = option(None, "folder for the resized images; by default beside the data set")
     keep_checkpoints: bool = option(False, "keep OUTPUT/checkpoints when training has ended")
+    save_minutes: float = option(
+        30.0, "a checkpoint after so many minutes, beside that of every epoch; 0: epochs alone"
+    )
     trainer: JsonFields = option(JsonFields(), "further fields of transformers' TrainingArguments, as JSON")
 
     def __post_init__(self):
@@ -113,7 +116,7 @@ class TrainingOptions:
         """Raise ValueError for a value that no training can have."""
         for name in ("epochs", "batch_size", "accumulation", "lora_rank", "lora_alpha"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
-        for name in ("patience", "workers", "seed", "rotation", "weight_decay"):
+        for name in ("patience", "workers", "seed", "rotation", "weight_decay", "save_minutes"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         for name in ("scale", "shift", "brightness", "gamma", "downscaling", "warmup", "lora_dropout"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "a fraction from 0 to below 1")

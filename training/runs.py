@@ -7,13 +7,17 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from .checkpoints import main_decides, newest_usable
+from .files import sha256_of, write_json, write_whole  # noqa: F401 - the scripts' way to write files, too
 from .options import TrainingOptions
 
 RESULTS = "results.json"
 OPTIONS = "options.json"
+INPUTS = "inputs.json"
 CHECKPOINTS = "checkpoints"
 PARTIAL = ".partial"
 # What may differ between a run and its continuation without making it another run.
@@ -23,14 +27,15 @@ _FREE = (
     "workers",
     "cache",
     "keep_checkpoints",
+    "save_minutes",
     "precision",
     "compile",
     "report_to",
     "gradient_checkpointing",
     "trainer",
 )
-# Trainer writes a checkpoint's files in this order, so the last one tells that all are there.
-_CHECKPOINT_FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
+# Options that name what a run reads; what lies behind such a path must not change while the run is continued.
+_INPUTS = ("pairs", "data", "groups", "encoder", "vision_weights", "text_weights")
 
 
 def open_run(options: TrainingOptions) -> bool:
@@ -43,6 +48,7 @@ def open_run(options: TrainingOptions) -> bool:
         raise ValueError(f"{output} is a file; give another --output.")
     if (output / OPTIONS).is_file():
         _refuse_other_options(output, json.loads((output / OPTIONS).read_text(encoding="utf-8")), options)
+        _refuse_other_inputs(output, options)
         return (output / RESULTS).is_file()
     if output.is_dir() and any(output.iterdir()):
         raise ValueError(f"{output} is not empty and holds no training run; give another --output.")
@@ -58,28 +64,73 @@ def _refuse_other_options(output: Path, before: Mapping[str, Any], options: Trai
             )
 
 
+def _refuse_other_inputs(output: Path, options: TrainingOptions) -> None:
+    """ValueError where other data lie behind a path than when the run began; what is gone is missed by who needs it."""
+    if not (output / INPUTS).is_file():  # killed before its first line
+        return
+    before = read_json(output / INPUTS, "pretrain.py or classify.py")
+    for path, found in input_fingerprints(options).items():
+        if path in before and before[path] != found:
+            raise ValueError(
+                f"{path} has changed since the run in {output} began; put back what it was, or give another --output."
+            )
+
+
+def input_fingerprints(options: TrainingOptions) -> dict[str, str]:
+    """Path of a data set, of weights, or of a table that the options name → what tells its content from another."""
+    given = [getattr(options, name, None) or [] for name in _INPUTS]
+    paths = [path for value in given for path in ([value] if isinstance(value, str) else value)]
+    return {path: _content(Path(path)) for path in paths if Path(path).exists()}
+
+
+def _content(path: Path) -> str:
+    """Of a data set: its fingerprint and the sizes of its files, without reading them; of weights: their SHA-256."""
+    if path.is_file():
+        return _weights(path)
+    if (path / "state.json").is_file():
+        saved = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        files = [path / entry["filename"] for entry in saved["_data_files"]]
+        sizes = [str(file.stat().st_size if file.is_file() else None) for file in files]
+        return _fingerprint([saved["_fingerprint"], *sizes])
+    files = sorted(file for file in path.iterdir() if file.suffix in (".safetensors", ".bin"))
+    return _fingerprint([part for file in files for part in (file.name, _weights(file))])
+
+
+def _weights(file: Path) -> str:
+    status = file.stat()
+    return _sha256_once(file, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache
+def _sha256_once(file: Path, size: int, changed: int) -> str:
+    """Many runs of one process start from the same weights: they are read once, unless they change."""
+    return sha256_of(file)
+
+
 def _fixed(options: TrainingOptions) -> dict[str, Any]:
     """The options that make a run what it is, as JSON has them."""
     return {name: value for name, value in asdict(options).items() if name not in _FREE}
 
 
 def start_run(options: TrainingOptions) -> None:
-    """Make the folder and note the options that a continuation has to share."""
+    """Make the folder and note the options, and what lies behind their paths, that a continuation has to share."""
     output = Path(options.output)
     output.mkdir(parents=True, exist_ok=True)
+    main_decides(partial(_note_start, output, options))
+
+
+def _note_start(output: Path, options: TrainingOptions) -> None:
+    write_json(output / INPUTS, input_fingerprints(options))
     write_json(output / OPTIONS, _fixed(options))
 
 
 def last_checkpoint(output: str | Path) -> str | None:
-    """The newest checkpoint that was written to its end; checkpoints that were not are removed."""
-    complete = []
-    for folder in Path(output, CHECKPOINTS).glob("checkpoint-*"):
-        if all((folder / name).is_file() for name in _CHECKPOINT_FILES):
-            complete.append(folder)
-        else:
-            shutil.rmtree(folder)
-    newest = max(complete, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
-    return None if newest is None else str(newest)
+    """The newest checkpoint that is whole, the same in every process; later ones, which are not, are removed.
+
+    Raises ValueError where there are checkpoints, but none that can be used (`newest_usable`).
+    """
+    chosen = main_decides(partial(newest_usable, Path(output, CHECKPOINTS)))
+    return None if chosen is None else str(chosen)
 
 
 def finish_run(options: TrainingOptions, save: Any, results: Mapping[str, Any]) -> None:
@@ -148,15 +199,3 @@ def read_json(path: Path, script: str) -> dict[str, Any]:
             f"{path} holds a {type(content).__name__}; expected an object as {script} writes it."
         )
     return content
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write the file whole or not at all."""
-    write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write the file whole or not at all: beside it, then into its place."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(content)
-    beside.replace(path)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Sampler
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerState, TrainingArguments
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
 from .callbacks import FindBest
@@ -23,6 +23,7 @@ from .launching import refuse_sharding
 from .masking import IGNORED
 from .options import TrainingOptions
 from .progress import Meter, Progress
+from .resumable import ResumableTrainer
 from .runs import CHECKPOINTS
 from .validation import Recall, validate
 
@@ -58,7 +59,7 @@ def training_arguments(
         "save_strategy": "epoch",
         "logging_strategy": "epoch",
         "logging_nan_inf_filter": False,
-        "save_total_limit": 1,
+        "save_total_limit": 2,  # so that there is another one if the newest is damaged
         "load_best_model_at_end": True,
         "restore_callback_states_from_checkpoint": True,  # patience has counted some epochs already
         "metric_for_best_model": best,
@@ -131,7 +132,7 @@ def best_epoch(state: TrainerState) -> dict[str, float]:
     return {"best_epoch": round(steps[0]["epoch"]), "best_validation": state.best_metric}
 
 
-class PartwiseTrainer(Trainer):
+class PartwiseTrainer(ResumableTrainer):
     """A Trainer with a learning rate of its own for some parts of the model.
 
     rates: prefix of parameter names → learning rate; all other parameters have the general one. order: of an epoch's
@@ -244,9 +245,10 @@ class PretrainingTrainer(PartwiseTrainer):
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         """As the Trainer has it; an epoch's last batch is told how many pairs of all processes it holds."""
         batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)
-        state = self.accelerator.gradient_state
-        if batches and state.end_of_dataloader and state.remainder > 0:
-            batches[-1][REAL] = state.remainder
+        # accelerate's own remainder is unknown in an epoch that goes on in its middle
+        remainder = len(self.train_dataset) % (self._train_batch_size * self.accelerator.num_processes)
+        if batches and self.accelerator.gradient_state.end_of_dataloader and remainder:
+            batches[-1][REAL] = remainder
         return batches, count
 
     def training_step(self, model, inputs, num_items_in_batch=None) -> Tensor:
