@@ -260,7 +260,8 @@ class MamClipForPreTraining(MamClipAlignedModel):
         mlm_labels (B, T): the right token at positions that count, -100 elsewhere. None: no masked-language
             loss.
         caption_ids (B,): pairs with one id share their caption and are each other's positives, unless the
-            configuration's `shared_captions` has it otherwise. The negatives are those of this batch alone: neither other processes nor accumulated batches add any.
+            configuration's `shared_captions` has it otherwise. The negatives are those of this batch alone:
+            neither other processes nor accumulated batches add any.
         pooled_captions (B, D): what a frozen text encoder said of input_ids before, as its `pooled` gives it; the
             captions are then not read again. Masked words need masked_input_ids beside it.
         """
