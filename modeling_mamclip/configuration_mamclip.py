@@ -161,6 +161,7 @@ class MamClipConfig(PreTrainedConfig):
         bound, as published).
     contrastive_reduction: "mean" of the two directions, as the authors' code has it, or the "sum" of the
         paper's formula.
+    shared_captions: what pairs of one caption are to each other: "positives", or "negatives", as published.
     mlm_weight: the λ of the paper; 0 leaves out the fusion transformer and the masked-language head.
     fusion_layers, fusion_heads: of the transformer that reads caption and image together.
     mlm_vocab_size: outputs of the masked-language head; None: the text encoder's vocabulary. Published weights
@@ -198,6 +199,7 @@ class MamClipConfig(PreTrainedConfig):
     logit_scale_init_value: float | int = math.log(1 / 0.07)
     logit_scale_max: float | int | None = 100.0
     contrastive_reduction: Literal["mean", "sum"] = "mean"
+    shared_captions: Literal["positives", "negatives"] = "positives"
     mlm_weight: float | int = 0.5
     fusion_layers: int = 1
     fusion_heads: int = 8

@@ -11,29 +11,32 @@ IGNORED = -100  # the label of what is unknown or not to be counted, everywhere 
 def contrastive_loss(
     logits_per_image: Tensor, caption_ids: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
-    """InfoNCE in both directions over one batch of pairs (paper, section 2.1).
+    """InfoNCE in both directions over one batch of pairs (paper, section 2.1), with several positives where captions
+    are shared.
 
     logits_per_image (B, B): scaled cosine similarities, image i (row) against caption j (column); pair i is
         (i, i).
-    caption_ids (B,): pairs with one id share their caption; they are left out of each other's denominators,
-        so that no image is pushed away from its own caption. None: all captions differ.
+    caption_ids (B,): pairs with one id share their caption. Each image is drawn to every copy of its caption, and a
+        caption to each of its images, as a mean over them; none of these is in another's denominator, so that no
+        image is pushed away from its own caption. None: all captions differ.
     reduction: "mean" of the two directions' cross-entropies, or their "sum", the paper's formula.
 
     The negatives are those of the batch that the caller holds: under several processes each one's loss sees
     its own pairs only, and gradient accumulation does not add any either.
     """
     logits = logits_per_image.float()
-    if caption_ids is not None:
-        logits = logits.masked_fill(_shared_captions(caption_ids), float("-inf"))
-    targets = torch.arange(len(logits), device=logits.device)
-    both = F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)
+    if caption_ids is None:
+        caption_ids = torch.arange(len(logits), device=logits.device)
+    positive = caption_ids[:, None] == caption_ids[None, :]  # (B, B), symmetric
+    both = _toward_positives(logits, positive) + _toward_positives(logits.T, positive)
     return both if reduction == "sum" else both / 2
 
 
-def _shared_captions(caption_ids: Tensor) -> Tensor:
-    """(B, B) bool, True where two different pairs have one caption. The diagonal is False."""
-    same = caption_ids[:, None] == caption_ids[None, :]
-    return same & ~torch.eye(len(caption_ids), dtype=torch.bool, device=caption_ids.device)
+def _toward_positives(logits: Tensor, positive: Tensor) -> Tensor:
+    """Mean over rows (B,) of the mean over a row's positives of −log(e^positive / (e^positive + Σ e^negative))."""
+    negatives = logits.masked_fill(positive, float("-inf")).logsumexp(dim=1, keepdim=True)  # (B, 1)
+    losses = -F.logsigmoid(logits - negatives).masked_fill(~positive, 0)
+    return (losses.sum(dim=1) / positive.sum(dim=1)).mean()
 
 
 def known_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -168,6 +168,8 @@ class MamClipAlignedModel(MamClipPreTrainedModel):
         images, captions = logits_per_image.shape
         if images != captions:
             raise ValueError(f"the loss needs pairs, but {images} images and {captions} captions were given.")
+        if self.config.shared_captions == "negatives":
+            caption_ids = None
         return contrastive_loss(logits_per_image, caption_ids, self.config.contrastive_reduction)
 
 
@@ -194,7 +196,8 @@ class MamClipModel(MamClipAlignedModel):
         input_ids (captions, T), attention_mask (captions, T): see `get_text_features`.
         pixel_values (images, C, H, W): floats in [0, 1]. One of the two may be missing; then so are the
             logits.
-        caption_ids (B,): with return_loss=True, pairs with one id are not each other's negatives.
+        caption_ids (B,): with return_loss=True, pairs with one id are each other's positives, unless the
+            configuration's `shared_captions` has it otherwise.
         output_hidden_states: also give what the encoders made on the way, as `vision_model_output` and
             `text_model_output`.
         """
@@ -256,8 +259,9 @@ class MamClipForPreTraining(MamClipAlignedModel):
             masked already, and one pass serves both losses, as in the published code.
         mlm_labels (B, T): the right token at positions that count, -100 elsewhere. None: no masked-language
             loss.
-        caption_ids (B,): pairs with one id share their caption and are not each other's negatives. The
-            negatives are those of this batch alone: neither other processes nor accumulated batches add any.
+        caption_ids (B,): pairs with one id share their caption and are each other's positives, unless the
+            configuration's `shared_captions` has it otherwise. The negatives are those of this batch alone:
+            neither other processes nor accumulated batches add any.
         pooled_captions (B, D): what a frozen text encoder said of input_ids before, as its `pooled` gives it; the
             captions are then not read again. Masked words need masked_input_ids beside it.
         """

@@ -19,6 +19,12 @@ from training.trainers import share_of
 
 PRETRAIN = "pretrain.py"
 MASKED = WORDS.index("[MASK]")
+PAIRS, REAL_PAIRS, SIZES, SEED = (
+    16,
+    13,
+    (1, 2, 8),
+    40,
+)  # of the grid of processes and sizes; 3 pairs are fillers
 
 
 def batch(pairs_in_it=8, masked="copies"):
@@ -30,7 +36,7 @@ def batch(pairs_in_it=8, masked="copies"):
         "input_ids": ids,
         "attention_mask": (ids != 0).long(),
         "pixel_values": torch.rand(pairs_in_it, 3, 64, 48, generator=generator),
-        "caption_ids": torch.tensor([0, 1, 2, 0, 4, 5, 2, 7])[:pairs_in_it],
+        "caption_ids": torch.tensor([0, 1, 2, 0, 4, 5, 2, 7] * 2)[:pairs_in_it],
     }
     if masked == "no":
         return given
@@ -94,6 +100,13 @@ def test_pairs_that_only_fill_a_batch_up_do_not_count():
     )
 
 
+def test_captions_of_like_length_share_a_part_and_padding_is_left_out():
+    model, seen = model_with(), []
+    model.text_model.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
+    of_parts(model, batch(masked="themselves"), micro_batch=3)
+    assert seen == [(3, 9), (3, 9), (2, 6)] * 2
+
+
 def test_both_passes_drop_the_same():
     """A second pass that dropped otherwise would lead the gradients of other embeddings into the weights."""
     model, seen = model_with(dropout=0.3), []
@@ -132,6 +145,66 @@ def test_a_batch_that_processes_cannot_share_is_refused(monkeypatch):
         share_of(64)
 
 
+# ---- the grid: processes, sizes, masked words, dropout, fillers
+
+
+def of_the_whole_replayed(processes, size):
+    """Loss and gradient of all real pairs in one graph, each part of each process with its own dropout."""
+    model, given, outputs = model_with(dropout=0.3), batch(PAIRS), []
+    for rank, rows in enumerate(torch.arange(PAIRS).split(PAIRS // processes)):
+        torch.manual_seed(SEED + rank)
+        lengths = given["attention_mask"][rows].sum(dim=1)
+        whole = size >= len(rows)
+        order = rows if whole else rows[lengths.argsort(descending=True, stable=True)]
+        for part in order.split(size):
+            outputs.append((part, output_of(model, given, part, whole)))
+    return loss_and_gradients(model, given["caption_ids"], outputs)
+
+
+def output_of(model, given, rows, whole):
+    """The output of a part with a graph; the next part's dropout comes after that of its embeddings."""
+    longest = (
+        given["attention_mask"].shape[1] if whole else int(given["attention_mask"][rows].sum(dim=1).max())
+    )
+    part = {name: value[rows] for name, value in given.items()}
+    part |= {name: value[:, :longest] for name, value in part.items() if value.shape[1:] == (9,)}
+    part["mlm_labels"] = part["mlm_labels"].masked_fill((rows >= REAL_PAIRS)[:, None], -100)
+    state = torch.get_rng_state()
+    model(**{name: part[name] for name in ("input_ids", "attention_mask", "pixel_values")}, return_loss=False)
+    after = torch.get_rng_state()
+    torch.set_rng_state(state)
+    output = model(**part, return_loss=False)
+    torch.set_rng_state(after)
+    return output
+
+
+def loss_and_gradients(model, caption_ids, outputs):
+    order = torch.cat([rows for rows, _ in outputs]).argsort()[:REAL_PAIRS]
+    images, texts = (
+        torch.cat([getattr(output, name) for _, output in outputs])[order]
+        for name in ("image_embeds", "text_embeds")
+    )
+    logits = [output.mlm_logits for _, output in outputs]
+    words = sum(len(some) for some in logits)
+    mlm = sum(output.mlm_loss * len(some) for (_, output), some in zip(outputs, logits, strict=True)) / words
+    loss = model.contrast(images, texts, outputs[0][1].scale, caption_ids[:REAL_PAIRS]) + 0.5 * mlm
+    loss.backward()
+    return {**gradients(model), "loss": loss.detach()}
+
+
+@pytest.mark.parametrize("processes", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
+def test_any_processes_and_parts_give_the_gradient_of_one_graph(processes, tmp_path):
+    ended = launch(processes, [Path(__file__).with_name("cached_gradients.py"), tmp_path / "found"])
+    assert ended.returncode == 0, ended.stderr
+    found = load_file(tmp_path / "found")
+    assert found["processes"] == processes
+    for size in SIZES:
+        expected = of_the_whole_replayed(processes, size)
+        assert len(expected) > 40 and expected["logit_scale"].abs() > 0
+        same = {name: found[f"{size}/{name}"] for name in expected}
+        torch.testing.assert_close(same, expected, rtol=1e-4, atol=1e-5)
+
+
 # ---- whole runs
 
 
@@ -165,25 +238,32 @@ def folder(tmp_path_factory):
 
 
 def launch(processes, arguments):
-    """The script in so many processes on the CPU."""
-    command = [
-        Path(sys.executable).with_name("accelerate"),
-        "launch",
-        "--cpu",
-        "--quiet",
-        "--num_machines",
-        "1",
-    ]
-    command += ["--num_processes", processes, "--mixed_precision", "no", "--dynamo_backend", "no"]
-    command += ["--main_process_port", "0", SCRIPTS / PRETRAIN, *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
+    """A script with its arguments in so many processes on the CPU, which talk over gloo.
+
+    `accelerate launch --cpu` starts one process, however many it is asked for, unless there is MPI; so torchrun does.
+    """
+    command = [Path(sys.executable).with_name("torchrun"), "--standalone", "--nproc_per_node", processes]
+    if processes == 1:
+        command = [Path(sys.executable).with_name("accelerate"), "launch", "--cpu", "--quiet"]
+        command += [
+            "--num_processes",
+            1,
+            "--num_machines",
+            1,
+            "--mixed_precision",
+            "no",
+            "--dynamo_backend",
+            "no",
+        ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    command = [str(part) for part in (*command, *arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
 @pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_processes_and_parts_change_nothing_about_a_run(processes, folder, tmp_path, monkeypatch):
     assert run(PRETRAIN, monkeypatch, *options(folder, tmp_path / "one")) == 0
-    ended = launch(processes, options(folder, tmp_path / "many", micro_batch=1))
+    ended = launch(processes, [SCRIPTS / PRETRAIN, *options(folder, tmp_path / "many", micro_batch=1)])
     assert ended.returncode == 0, ended.stderr
     results = json.loads((tmp_path / "one" / "results.json").read_text(encoding="utf-8"))
     assert results["n_train"] % 4  # the last batch is not full

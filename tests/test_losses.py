@@ -11,15 +11,21 @@ from modeling_mamclip.losses_mamclip import bounded
 
 
 def by_hand(logits, ids=None):
-    """(image to text, text to image): −log of each pair's share, pairs with its caption left out; means."""
+    """(image to text, text to image): means over rows of the mean over a row's positives of −log of their shares, each
+    against the row's negatives alone."""
     count = len(logits)
     ids = list(range(count)) if ids is None else ids
-    rows, columns = [], []
-    for i in range(count):
-        others = [j for j in range(count) if j == i or ids[j] != ids[i]]
-        rows.append(-math.log(math.exp(logits[i][i]) / sum(math.exp(logits[i][j]) for j in others)))
-        columns.append(-math.log(math.exp(logits[i][i]) / sum(math.exp(logits[j][i]) for j in others)))
-    return sum(rows) / count, sum(columns) / count
+    return tuple(
+        sum(row_by_hand(row, [other == ids[i] for other in ids], i) for i, row in enumerate(rows)) / count
+        for rows in (logits, list(zip(*logits, strict=True)))
+    )
+
+
+def row_by_hand(row, positive, own):
+    assert positive[own]
+    negatives = sum(math.exp(value) for value, same in zip(row, positive, strict=True) if not same)
+    shares = [math.exp(v) / (math.exp(v) + negatives) for v, same in zip(row, positive, strict=True) if same]
+    return sum(-math.log(share) for share in shares) / len(shares)
 
 
 LOGITS = [[2.0, 0.5, -1.0], [0.0, 1.0, 0.3], [1.5, -0.2, 0.7]]
@@ -42,11 +48,29 @@ def test_pairs_that_share_a_caption_are_not_each_others_negatives():
     )
 
 
-def test_no_gradient_between_pairs_of_one_caption():
+def test_pairs_of_one_caption_attract_each_other_and_all_others_push_apart():
     logits = torch.tensor(LOGITS, requires_grad=True)
     contrastive_loss(logits, torch.tensor([7, 4, 7])).backward()
-    assert logits.grad[0, 2] == logits.grad[2, 0] == 0
-    assert (logits.grad[0, 1], logits.grad[1, 0]) != (0, 0)
+    same = torch.tensor([[1, 0, 1], [0, 1, 0], [1, 0, 1]]).bool()
+    assert (logits.grad[same] < 0).all() and (logits.grad[~same] > 0).all()
+
+
+def test_several_positives_with_one_embedding_each_are_the_diagonal_against_its_negatives():
+    """Copies of one caption, embedded alike: an image's mean over them is its loss with either one."""
+    columns = torch.randn(4, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    logits, ids = columns[:, [0, 1, 0, 2]].float(), torch.tensor([0, 1, 0, 2])
+    negatives = logits.masked_fill((ids[:, None] == ids) & ~torch.eye(4, dtype=torch.bool), float("-inf"))
+    targets = torch.arange(4)
+    expected = F.cross_entropy(negatives, targets) + F.cross_entropy(negatives.T, targets)
+    torch.testing.assert_close(contrastive_loss(logits, ids, "sum"), expected)
+
+
+def test_extreme_logits_have_finite_losses_and_gradients():
+    for logits in (torch.full((3, 3), 100.0), torch.eye(3) * -200, torch.eye(3) * 200):
+        logits.requires_grad_(True)
+        for ids in (None, torch.tensor([1, 1, 1]), torch.tensor([0, 0, 1])):
+            contrastive_loss(logits, ids).backward()
+        assert logits.grad.isfinite().all()
 
 
 def test_half_precision_logits_lose_nothing():

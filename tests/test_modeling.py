@@ -193,6 +193,40 @@ def test_a_fixed_temperature_has_no_gradient(batch):
     assert model.logit_scale.grad is None and torch.equal(scale, model.logit_scale)
 
 
+def test_shared_captions_are_positives_by_default_and_negatives_as_published(batch):
+    ids = torch.tensor([3, 1, 3, 3])
+    model, published = (
+        random_weights(pretraining_model(**fields), 5) for fields in ({}, {"shared_captions": "negatives"})
+    )
+    plain = model(**batch).loss
+    assert model.config.shared_captions == "positives"
+    torch.testing.assert_close(published(**batch, caption_ids=ids).loss, plain)
+    assert model(**batch, caption_ids=ids).loss < plain
+    for kind in (model, published):
+        aligned = MamClipModel(kind.config).eval()
+        aligned.load_state_dict(kind.state_dict(), strict=False)
+        found = aligned(**batch, caption_ids=ids, return_loss=True).loss
+        torch.testing.assert_close(found, kind(**batch, caption_ids=ids).loss)
+
+
+def test_a_temperature_stops_at_its_bound_or_has_none(batch):
+    for bound, expected in ((100.0, 100.0), (None, math.exp(6))):
+        model = random_weights(pretraining_model(logit_scale_max=bound), 5)
+        model.logit_scale.data.fill_(6.0)
+        assert float(model(**batch).scale.detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_papers_formula_sums_both_directions_without_a_temperature(batch):
+    """Section 2.1: no temperature is one of 1."""
+    fields = {"contrastive_reduction": "sum", "learn_temperature": False, "logit_scale_init_value": 0.0}
+    model = random_weights(pretraining_model(**fields), 5)
+    output = model(**batch)
+    logits, targets = output.image_embeds @ output.text_embeds.T, torch.arange(4)
+    expected = F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)
+    torch.testing.assert_close(output.loss, expected)
+    assert model.logit_scale == 0 and not model.logit_scale.requires_grad
+
+
 def test_without_mlm_there_is_no_fusion(batch):
     model = pretraining_model(mlm_weight=0)
     output = model(**batch, mlm_labels=labels_for(batch["input_ids"]))
@@ -416,6 +450,7 @@ def test_the_defaults_are_the_papers():
         ({"fusion_heads": 7}, "does not divide"),
         ({"mlm_weight": -1}, "mlm_weight"),
         ({"classifier_encoder": "mine"}, "classifier_encoder"),
+        ({"shared_captions": "left_out"}, "shared_captions"),
         ({"logit_scale_max": 2.0}, "logit_scale_max"),
         ({"id2label": {0: "a", 2: "b"}}, "id2label"),
         ({"density_labels": ["A", "A"]}, "density_labels"),

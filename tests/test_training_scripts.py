@@ -235,7 +235,7 @@ def test_an_interrupted_classification_ends_as_an_uninterrupted_one(
 
 def assert_same_run(found, expected):
     assert same_weights(weights(found), weights(expected))
-    one, other = ({**results(folder), "seconds": 0, "speed": 0} for folder in (found, expected))
+    one, other = ({**results(folder), "seconds": 0, "training_seconds": 0, "speed": 0, "command": ""} for folder in (found, expected))
     assert one == other
 
 

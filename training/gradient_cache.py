@@ -24,6 +24,7 @@ from .masking import IGNORED
 
 Batch = Mapping[str, Tensor]
 Note = Callable[[Tensor, Tensor, Tensor], None]
+TOKENS = ("input_ids", "attention_mask", "token_type_ids", "masked_input_ids", "mlm_labels")  # (B, T)
 WORDS = ("mlm_labels", "masked_input_ids")  # what embeddings do not need
 
 
@@ -50,14 +51,14 @@ def cached_backward(
     inputs = _without_fillers(accelerator, inputs, real)
     parts = _parts(inputs, micro_batch)
     words = _count(accelerator, inputs).clamp(min=1)
-    run = _Replay(accelerator, model, parts)
+    run = _Replay(accelerator, model, inputs, parts)
     contrast = _contrast(accelerator, core, run.embeddings(), inputs.get("caption_ids"), real)
     mlm = torch.zeros((), device=accelerator.device)
-    for number, (part, rows) in enumerate(parts):
+    for number, rows in enumerate(parts):
         last = number == len(parts) - 1
         with nullcontext() if last else accelerator.no_sync(model):
             output = run.output(number)
-            share = _mlm_share(output, part, words)
+            share = _mlm_share(output, inputs, rows, words)
             # Processes average their gradients, where the loss is a sum over their pairs and words.
             loss = contrast.along(output, rows) + core.config.mlm_weight * share
             loss = loss * accelerator.num_processes
@@ -74,11 +75,26 @@ def cached_backward(
 # ---- the batch and its parts
 
 
-def _parts(inputs: Batch, size: int) -> list[tuple[Batch, slice]]:
-    """The batch in parts of at most `size` pairs, and the rows that each is of."""
-    pairs = len(inputs["input_ids"])
-    cuts = [slice(start, start + (size or pairs)) for start in range(0, pairs, size or pairs)]
-    return [({name: value[rows] for name, value in inputs.items()}, rows) for rows in cuts]
+def _parts(inputs: Batch, size: int) -> list[Tensor]:
+    """The batch in parts of at most `size` pairs, captions of like length together: row numbers (≤ size,) of each."""
+    ids, mask = inputs["input_ids"], inputs.get("attention_mask")
+    if not 0 < size < len(ids):
+        return [torch.arange(len(ids), device=ids.device)]
+    lengths = ids.new_zeros(len(ids)) if mask is None else mask.sum(dim=1)
+    return list(
+        lengths.argsort(descending=True, stable=True).split(size)
+    )  # the longest first: memory peaks at once
+
+
+def _part(inputs: Batch, rows: Tensor) -> Batch:
+    """Some rows of the batch, without the tokens that are padding in all of them."""
+    if len(rows) == len(inputs["input_ids"]):
+        return inputs
+    part = {name: value[rows] for name, value in inputs.items()}
+    if "attention_mask" in part:
+        longest = int(part["attention_mask"].sum(dim=1).max())  # captions are padded on the right
+        part |= {name: part[name][:, :longest] for name in TOKENS if name in part}
+    return part
 
 
 def _without_fillers(accelerator: Accelerator, inputs: Batch, real: int | None) -> Batch:
@@ -97,11 +113,11 @@ def _count(accelerator: Accelerator, inputs: Batch) -> Tensor:
     return accelerator.reduce(own, "sum")
 
 
-def _mlm_share(output: Any, part: Batch, words: Tensor) -> Tensor:
+def _mlm_share(output: Any, inputs: Batch, rows: Tensor, words: Tensor) -> Tensor:
     """What a part adds to the mean loss over all words."""
     if output.mlm_loss is None:
         return torch.zeros_like(words)
-    return output.mlm_loss * (part["mlm_labels"] != IGNORED).sum() / words
+    return output.mlm_loss * (inputs["mlm_labels"][rows] != IGNORED).sum() / words
 
 
 # ---- the two passes
@@ -113,10 +129,10 @@ class _Replay:
     A part is run twice, from the same random state, unless it is the only one.
     """
 
-    def __init__(self, accelerator: Accelerator, model: nn.Module, parts: list[tuple[Batch, slice]]):
-        self.accelerator, self.model, self.parts = accelerator, model, parts
+    def __init__(self, accelerator: Accelerator, model: nn.Module, inputs: Batch, parts: list[Tensor]):
+        self.accelerator, self.model, self.inputs, self.parts = accelerator, model, inputs, parts
         self.states: list[list[Tensor]] = []
-        self.only = self._run(parts[0][0]) if len(parts) == 1 else None
+        self.only = self._run(inputs) if len(parts) == 1 else None
 
     def embeddings(self) -> tuple[Tensor, Tensor, Tensor]:
         """Image and text embeddings (B, P) of this process's pairs, and the scale, without a graph."""
@@ -124,20 +140,21 @@ class _Replay:
             return tuple(_embeddings(self.only))
         _refuse_batch_norms(self.model)
         outputs = []
-        for part, _ in self.parts:
+        unmasked = {name: value for name, value in self.inputs.items() if name not in WORDS}
+        for rows in self.parts:
             self.states.append(_random_state(self.accelerator.device))
-            whole = {name: value for name, value in part.items() if name not in WORDS}
             with torch.no_grad():
-                outputs.append(_embeddings(self._run(whole)))
+                outputs.append(_embeddings(self._run(_part(unmasked, rows))))
         images, texts, scales = zip(*outputs, strict=True)
-        return torch.cat(images), torch.cat(texts), scales[0]
+        places = torch.cat(self.parts).argsort()
+        return torch.cat(images)[places], torch.cat(texts)[places], scales[0]
 
     def output(self, number: int) -> Any:
         """The output of a part, with a graph."""
         if self.only is not None:
             return self.only
         _set_random_state(self.accelerator.device, self.states[number])
-        return self._run(self.parts[number][0])
+        return self._run(_part(self.inputs, self.parts[number]))
 
     def _run(self, part: Batch) -> Any:
         with self.accelerator.autocast():
@@ -181,7 +198,7 @@ class _Contrast:
     texts: Tensor
     scale: Tensor
 
-    def along(self, output: Any, rows: slice) -> Tensor:
+    def along(self, output: Any, rows: Tensor) -> Tensor:
         """A scalar that has, by a part's embeddings, the gradients of the loss."""
         images = (output.image_embeds.float() * self.images[rows]).sum()
         return images + (output.text_embeds.float() * self.texts[rows]).sum()
