@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from tiny_models import VISION, pretraining_model, processor
@@ -90,7 +91,7 @@ def test_every_run_is_a_folder_of_classify(finished):
     for name in NAMES:
         found = json.loads((finished / "runs" / name / "results.json").read_text())
         assert (found["n_train"], found["fold"], f"seed{found['seed']}") == (12, 0, name.split("-")[-1])
-        assert (finished / "runs" / name / "predictions.csv").is_file()
+        assert (finished / "runs" / name / "predictions.parquet").is_file()
 
 
 def test_results_hold_scores_statistics_and_how_they_came_to_be(finished):
@@ -109,8 +110,8 @@ def test_results_hold_scores_statistics_and_how_they_came_to_be(finished):
 
 
 def test_the_same_seed_gives_the_same_patients_to_both_encoders(finished):
-    tested = [(finished / "runs" / name / "predictions.csv").read_text().splitlines()[1:] for name in NAMES]
-    patients = [{line.split(",")[0] for line in lines} for lines in tested]
+    tested = [pq.read_table(finished / "runs" / name / "predictions.parquet") for name in NAMES]
+    patients = [set(table["patient_id"].to_pylist()) for table in tested]
     assert patients[0] == patients[1] and patients[2] == patients[3] and patients[0] != patients[2]
 
 

@@ -186,15 +186,20 @@ class PairExamples(SeededExamples):
 
 @dataclass
 class LabelledExamples(SeededExamples):
-    """Images with class indices, IGNORED where unknown; one for every row of the whole table."""
+    """Images with class indices, IGNORED where unknown; one for every row of the whole table.
+
+    Place N + i of N rows is the i-th once more, differently augmented: a balanced sampler asks for it.
+    """
 
     labels: Sequence[int] = ()
     density_labels: Sequence[int] = ()
 
     def __getitem__(self, place: int) -> dict[str, Any]:
+        time, place = divmod(place, len(self.rows))
         row = self.rows[place]
+        rng = self.rng(row).spawn(time)[-1] if time else self.rng(row)
         return {
-            "pixel_values": self.images.load(row, self.augmentation, self.rng(row)),
+            "pixel_values": self.images.load(row, self.augmentation, rng),
             "labels": self.labels[row],
             "density_labels": self.density_labels[row],
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,11 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
+from .balanced_sampling import BalancedSampler
 from .callbacks import FindBest
+from .data import SeededExamples
 from .gradient_cache import cached_backward
 from .masking import IGNORED
 from .options import TrainingOptions
@@ -222,27 +224,45 @@ class PretrainingTrainer(PartwiseTrainer):
 
 
 class ClassificationTrainer(PartwiseTrainer):
-    """BI-RADS and density together, with BI-RADS classes weighted where `class_weights` (classes,) is given."""
+    """BI-RADS and density together.
 
-    def __init__(self, *args: Any, class_weights: Tensor | None = None, **kwargs: Any):
+    class_weights (classes,): weigh the classes of one of the two; weighted: the name of its labels in a batch.
+    balanced: its labels, one for each training example, whose classes are to occur equally often in every epoch.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        class_weights: Tensor | None = None,
+        weighted: str = "labels",
+        balanced: Sequence[int] | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(*args, **kwargs)
-        self.class_weights = class_weights
+        self.class_weights, self.weighted, self.balanced = class_weights, weighted, balanced
+
+    def _get_train_sampler(self, train_dataset: SeededExamples | None = None) -> Sampler | None:
+        if self.balanced is None:
+            return super()._get_train_sampler(train_dataset)
+        return BalancedSampler(self.balanced, self.args.seed, self.train_dataset.epoch)
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
-        self._rest_frozen_encoder()
+        self._rest_frozen_parts()
         if self.class_weights is None:
             return super().compute_loss(model, inputs, return_outputs=return_outputs)
         rest_frozen_statistics(self.model)
-        labels = inputs["labels"]
-        output = model(**{name: value for name, value in inputs.items() if name != "labels"})
-        output.loss = output.loss + weighted_cross_entropy(output.logits, labels, self.class_weights)
+        labels = inputs[self.weighted]
+        output = model(**{name: value for name, value in inputs.items() if name != self.weighted})
+        logits = output.logits if self.weighted == "labels" else output.density_logits
+        output.loss = output.loss + weighted_cross_entropy(logits, labels, self.class_weights)
         return (output.loss, output) if return_outputs else output.loss
 
-    def _rest_frozen_encoder(self) -> None:
+    def _rest_frozen_parts(self) -> None:
         """A linear probe's encoder stays as it is, batch statistics included, and drops nothing."""
-        encoder = self.model.encoder
-        if not any(parameter.requires_grad for parameter in encoder.parameters()):
-            encoder.eval()
+        for part in self.model.children():
+            trained = [parameter.requires_grad for parameter in part.parameters()]
+            if trained and not any(trained):
+                part.eval()
 
 
 def rest_frozen_statistics(model: nn.Module) -> None:
