@@ -22,41 +22,38 @@ from .labelled_splits import (
 
 @dataclass(frozen=True)
 class LabelledData:
-    """The N rows that have a label of some task."""
+    """The rows of a data set of N rows that one run learns from, chooses with and tests, and all labels."""
 
-    table: datasets.Dataset
-    rows: list[int]  # (N,) their numbers in the whole data set
     tasks: list[str]  # those that were asked for and have a label
     labels: dict[
         str, list[int]
     ]  # "birads" and "density" → (N,) class indices; all UNKNOWN where not asked for
-    split: Split
+    split: Split  # of the rows that have a label
     notes: list[str]  # sentences: what the split lacks
 
 
-def labelled_data(whole: datasets.Dataset, options: SplitOptions) -> LabelledData:
-    """The rows of a data set that `options.tasks` can learn from, and their split.
+def labelled_data(table: datasets.Dataset, options: SplitOptions) -> LabelledData:
+    """What `options.tasks` can learn from a data set, and its split.
 
     Raises:
         ValueError: a label does not exist, the first task has fewer than two classes, or as `split_patients`.
     """
-    indices = dict(zip(TASKS, class_indices(whole), strict=True))
-    rows = labelled_rows(whole, options.tasks)
-    unknown = [UNKNOWN] * len(rows)
-    labels = {
-        task: [indices[task][row] for row in rows] if task in options.tasks else unknown for task in TASKS
-    }
+    labels = dict(zip(TASKS, class_indices(table), strict=True))
+    labels |= {task: [UNKNOWN] * len(table) for task in TASKS if task not in options.tasks}
     _check_classes(options.tasks[0], labels[options.tasks[0]])
-    table = whole if len(rows) == len(whole) else whole.select(rows)
+    rows = labelled_rows(table, options.tasks)
     patients = who_belongs_together(table["patient_id"][:], options)
-    split = split_patients(patients, *labels.values(), options)
+    columns = ([column[row] for row in rows] for column in (patients, *labels.values()))
+    split = split_patients(*columns, options)
+    parts = (split.train, split.validation, split.test)
+    split = Split(*([rows[place] for place in part] for part in parts))
     tasks = [task for task in options.tasks if set(labels[task]) != {UNKNOWN}]
     notes = [
         f"no image has a label of {task}, which is not learned."
         for task in options.tasks
         if task not in tasks
     ]
-    return LabelledData(table, rows, tasks, labels, split, notes + _gaps(split, labels, options))
+    return LabelledData(tasks, labels, split, notes + _gaps(split, labels, options))
 
 
 def _check_classes(task: str, labels: list[int]) -> None:

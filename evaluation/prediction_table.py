@@ -22,18 +22,17 @@ def prediction_table(
 ) -> pa.Table:
     """A row for each image: who it is, what is right, what was predicted, and all probabilities.
 
-    table: the images' records, N of them; rows (N,): their numbers in the data set. logits: task ("birads", "density")
-        → (N, classes); a task that was not learned is left out, and its columns hold nothing. name: what `source` says
-        where the records have no such column.
+    table: the whole data set; rows (N,): the numbers of the images. logits: task ("birads", "density") → (N, classes);
+        a task that was not learned is left out, and its columns hold nothing. name: what `source` says where the
+        records have no such column.
 
     Columns: row int32, patient_id, exam_id, laterality, view, source; birads int8 and density as in the data set,
     predicted_birads int8, predicted_density; p_birads_0, 1, 2, 4, 5 and p_density_a to d float32, which add up to 1;
     then what the data set alone has under its own prefix, such as embed_age, as far as it is a plain value.
     """
-    records = table.with_format("arrow")
     own = _own_columns(table)
     known = [*IDENTITY, *CLASSES, *(["source"] if "source" in table.column_names else []), *own]
-    stored = records.select_columns(known)[:]
+    stored = table.select_columns(known).with_format("arrow")[rows]
     columns = {"row": pa.array(rows, pa.int32())} | {column: stored[column] for column in IDENTITY}
     columns["source"] = stored["source"] if "source" in known else pa.array([name] * len(rows), pa.string())
     columns |= {task: stored[task].cast(TYPES[task]) for task in CLASSES}
@@ -53,7 +52,7 @@ def _own_columns(table: datasets.Dataset) -> list[str]:
     """Columns of plain values that bear a data set's prefix."""
     if "source" not in table.column_names:
         return []
-    prefixes = tuple(f"{source}_" for source in table.unique("source"))
+    prefixes = tuple(f"{source}_" for source in set(table["source"][:]))
     plain = [name for name, kind in table.features.items() if isinstance(kind, datasets.Value)]
     return [name for name in plain if name.startswith(prefixes)]
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from datasets import Dataset
 from transformers import EvalPrediction, TrainingArguments, set_seed
 
 from dataset_builders.birads import UNKNOWN
@@ -88,7 +89,7 @@ def main() -> None:
     start_run(options)
     tell(data.notes, arguments)
     with arguments.main_process_first(desc="resizing the images"):
-        examples = ready_examples(options, arguments, data, model, processor)
+        examples = ready_examples(options, arguments, records, data, model, processor)
     trainer = new_trainer(options, arguments, model, examples, data)
     trainer.add_callback(clock)
     trainer.train(resume_from_checkpoint=last_checkpoint(options.output))
@@ -96,7 +97,7 @@ def main() -> None:
     validated = predictions_of(trainer, examples, data, data.split.validation)
     if trainer.is_world_process_zero():
         results = {
-            **test_scores(data, tested),
+            **test_scores(records, data, tested),
             **run_facts(options, data),
             **best_epoch(trainer.state),
             **lora_facts(trainer.model, options),
@@ -107,8 +108,8 @@ def main() -> None:
             "seconds": round(time.monotonic() - began, 1),
         }
         tables = {
-            "predictions.parquet": table_of(options, data, data.split.test, tested),
-            "validation_predictions.parquet": table_of(options, data, data.split.validation, validated),
+            "predictions.parquet": table_of(options, records, data.split.test, tested),
+            "validation_predictions.parquet": table_of(options, records, data.split.validation, validated),
         }
         finish_run(options, partial(save, model, processor, tables, options), results)
         print_scores(results)
@@ -126,10 +127,10 @@ def tell(notes: list[str], arguments: TrainingArguments) -> None:
 
 
 def ready_examples(
-    options: ClassificationOptions, arguments, data: LabelledData, model, processor
+    options: ClassificationOptions, arguments, records: Dataset, data: LabelledData, model, processor
 ) -> LabelledExamples:
     """All rows, unaugmented: as resized images, or as features of these where the heads alone are trained."""
-    images = resized(data.table, processor, cache=options.cache, processes=options.workers)
+    images = resized(records, processor, cache=options.cache, processes=options.workers)
     examples = labelled_examples(options, images, processor, *data.labels.values())
     if not on_features(options):
         return examples
@@ -209,18 +210,17 @@ def predictions_of(
     return {task: logits[task] for task in data.tasks}
 
 
-def test_scores(data: LabelledData, logits: Mapping[str, np.ndarray]) -> dict:
+def test_scores(records: Dataset, data: LabelledData, logits: Mapping[str, np.ndarray]) -> dict:
     """Scores of the tested fold, with intervals over patients."""
     labels = {task: np.array([data.labels[task][row] for row in data.split.test]) for task in logits}
-    patients = data.table["patient_id"][:]
+    patients = records["patient_id"][:]
     return known_scores(labels, tuple(logits.values()), [patients[row] for row in data.split.test])
 
 
 def table_of(
-    options: ClassificationOptions, data: LabelledData, rows: list[int], logits: Mapping[str, np.ndarray]
+    options: ClassificationOptions, records: Dataset, rows: list[int], logits: Mapping[str, np.ndarray]
 ) -> pa.Table:
-    numbers = [data.rows[row] for row in rows]
-    return prediction_table(data.table.select(rows), numbers, logits, Path(options.data).resolve().name)
+    return prediction_table(records, rows, logits, Path(options.data).resolve().name)
 
 
 def run_facts(options: ClassificationOptions, data: LabelledData) -> dict:
