@@ -44,7 +44,7 @@ def labelled_rows(table: datasets.Dataset, tasks: Sequence[str] = TASKS) -> list
     Where BI-RADS is one of them, rows of BI-RADS 3 are left out, which is not one of the five classes.
     """
     unknown = [None] * len(table)
-    columns = {task: table[task] if task in tasks else unknown for task in TASKS}
+    columns = {task: table[task][:] if task in tasks else unknown for task in TASKS}
     pairs = zip(columns["birads"], columns["density"], strict=True)
     return [row for row, pair in enumerate(pairs) if pair[0] != 3 and pair != (None, None)]
 
@@ -57,8 +57,8 @@ def with_class(table: datasets.Dataset, tasks: Sequence[str] = TASKS) -> dataset
 
 def class_indices(table: datasets.Dataset) -> tuple[list[int], list[int]]:
     """Class indices of BI-RADS and of density for every row, UNKNOWN where there is none."""
-    five = [five_class_index(value) for value in table["birads"]]
-    density = [density_index(value) for value in table["density"]]
+    five = [five_class_index(value) for value in table["birads"][:]]
+    density = [density_index(value) for value in table["density"][:]]
     return tuple([UNKNOWN if index is None else index for index in column] for column in (five, density))
 
 
