@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from dataset_builders.birads import UNKNOWN, density_index, five_class_index, th
 
 from .patient_bootstrap import Predicted
 
-PREDICTIONS, READ = "predictions.csv", partial(pd.read_csv, dtype={"patient_id": str})
+PREDICTIONS = "predictions.parquet"
 COLUMNS = ("patient_id", "birads", "predicted_birads")
 
 
@@ -24,7 +23,7 @@ def read_predictions(folder: str | Path, fold: int, seed: int) -> dict[str, Pred
     file = Path(folder, PREDICTIONS)
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist; delete that run, and give the command again.")
-    table = READ(file)
+    table = pd.read_parquet(file)
     missing = [name for name in COLUMNS if name not in table]
     if missing:
         raise ValueError(f"{file} has no column {missing[0]!r}; expected what classify.py writes.")

@@ -99,17 +99,8 @@ def test_a_difference_is_drawn_with_the_same_patients_on_both_sides():
     assert found["interval"][0] > 0 and found["p_bootstrap"] == pytest.approx(2 / 2001)
 
 
-@pytest.mark.parametrize(
-    "name, write, read",
-    [
-        ("predictions.csv", pd.DataFrame.to_csv, curve_predictions.READ),
-        ("predictions.parquet", pd.DataFrame.to_parquet, pd.read_parquet),
-    ],
-)
-def test_saved_predictions_become_class_indices(tmp_path, monkeypatch, name, write, read):
-    write(pd.DataFrame(ROWS), tmp_path / name, index=False)
-    monkeypatch.setattr(curve_predictions, "PREDICTIONS", name)
-    monkeypatch.setattr(curve_predictions, "READ", read)
+def test_saved_predictions_become_class_indices(tmp_path):
+    pd.DataFrame(ROWS).to_parquet(tmp_path / "predictions.parquet", index=False)
     found = curve_predictions.read_predictions(tmp_path, fold=2, seed=5)
     five, three, density = (found[score] for score in ("f1_five", "f1_three", "density_f1"))
     assert five.patients == three.patients == ["7", "7", "9"]  # BI-RADS 0, 1, 2, 4, 5 are 0 to 4
@@ -120,7 +111,7 @@ def test_saved_predictions_become_class_indices(tmp_path, monkeypatch, name, wri
 
 
 def test_a_table_that_is_no_predictions_is_refused(tmp_path):
-    pd.DataFrame({"patient_id": ["7"], "birads": [1]}).to_csv(tmp_path / "predictions.csv")
+    pd.DataFrame({"patient_id": ["7"], "birads": [1]}).to_parquet(tmp_path / "predictions.parquet")
     with pytest.raises(ValueError, match="has no column 'predicted_birads'"):
         curve_predictions.read_predictions(tmp_path, 0, 0)
 

@@ -9,6 +9,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from tiny_models import VISION, pretraining_model, processor
@@ -99,7 +101,7 @@ def test_every_run_is_a_folder_of_classify(finished):
     for name in NAMES:
         found = json.loads((finished / "runs" / name / "results.json").read_text())
         assert (found["n_train"], found["fold"], f"seed{found['seed']}") == (12, 0, name.split("-")[-1])
-        assert (finished / "runs" / name / "predictions.csv").is_file()
+        assert (finished / "runs" / name / "predictions.parquet").is_file()
 
 
 def test_results_hold_scores_statistics_and_how_they_came_to_be(finished):
@@ -118,8 +120,8 @@ def test_results_hold_scores_statistics_and_how_they_came_to_be(finished):
 
 
 def test_the_same_seed_gives_the_same_patients_to_both_encoders(finished):
-    tested = [(finished / "runs" / name / "predictions.csv").read_text().splitlines()[1:] for name in NAMES]
-    patients = [{line.split(",")[0] for line in lines} for lines in tested]
+    tested = [pq.read_table(finished / "runs" / name / "predictions.parquet") for name in NAMES]
+    patients = [set(table["patient_id"].to_pylist()) for table in tested]
     assert patients[0] == patients[1] and patients[2] == patients[3] and patients[0] != patients[2]
 
 
@@ -174,7 +176,9 @@ def test_a_run_of_counted_steps_that_was_killed_goes_on_and_comes_out_the_same(p
     assert call(*words(place, killed, **given)) == 0
     first, second = (json.loads((folder / "results.json").read_text()) for folder in (whole, killed))
     assert first["summary"] == second["summary"]
-    ours, theirs = (next(folder.glob("runs/*/predictions.csv")).read_text() for folder in (whole, killed))
+    ours, theirs = (
+        next(folder.glob("runs/*/predictions.parquet")).read_bytes() for folder in (whole, killed)
+    )
     assert ours == theirs
 
 
@@ -317,14 +321,13 @@ def test_runs_on_other_data_are_refused(place, copy, tmp_path, capsys):
 
 
 def test_predictions_of_other_images_are_refused(place, copy, capsys):
-    file = copy / "runs" / NAMES[0] / "predictions.csv"
-    header, *lines = file.read_text().splitlines()
-    file.write_text("\n".join([header, *lines[2:]]))
+    file = copy / "runs" / NAMES[0] / "predictions.parquet"
+    pd.read_parquet(file)[2:].to_parquet(file)
     assert call(*words(place, copy), "--report") == 2
     assert "were tested on other images" in capsys.readouterr().err
     file.unlink()
     assert call(*words(place, copy), "--report") == 2
-    assert "predictions.csv does not exist" in capsys.readouterr().err
+    assert "predictions.parquet does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,13 @@ COMMANDS = {PRETRAIN: pretraining, CLASSIFY: classification}
 def outcome(output):
     """The weights' bytes, and the results but for the time."""
     results = json.loads((output / "results.json").read_text(encoding="utf-8"))
-    return (output / "model.safetensors").read_bytes(), {**results, "seconds": 0, "training_seconds": 0, "speed": 0, "command": ""}
+    return (output / "model.safetensors").read_bytes(), {
+        **results,
+        "seconds": 0,
+        "training_seconds": 0,
+        "speed": 0,
+        "command": "",
+    }
 
 
 def steps(output):

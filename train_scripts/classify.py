@@ -4,33 +4,32 @@
         --encoder PRETRAINED --train-samples 5000 --fold 0 --output OUTPUT
 
 Patients are dealt into folds; one fold is tested, a part of the others chooses the checkpoint by its macro-F1, and
---train-samples of the rest are learned from. The same seed gives the same patients to every encoder. OUTPUT holds
-the best model, its image processor, predictions.csv of the tested fold and results.json; with --lora vision, the
-adapters are merged into that model, and OUTPUT/adapter holds them by themselves, for peft.
+--train-samples of the rest are learned from. The same seed gives the same patients to every encoder. --tasks says
+whether BI-RADS, density or both are learned; an image with one label counts for that one. OUTPUT holds the best model,
+its image processor, results.json, and with all probabilities predictions.parquet of the tested fold and
+validation_predictions.parquet; with --lora vision, the adapters are merged into that model, and OUTPUT/adapter holds
+them by themselves, for peft. --linear-probe trains the heads alone, on features that are extracted once and kept
+beside the resized images.
 """
 
-import csv
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import datasets
 import numpy as np
-import torch
-from transformers import EvalPrediction, set_seed
+import pyarrow as pa
+from datasets import Dataset
+from transformers import EvalPrediction, TrainingArguments, set_seed
 
-from dataset_builders.birads import FIVE_CLASSES, FIVE_NAMES, UNKNOWN
-from dataset_builders.labelled_splits import (
-    Split,
-    class_indices,
-    split_patients,
-    who_belongs_together,
-    with_class,
-)
+from dataset_builders.birads import UNKNOWN
+from dataset_builders.labelled_data import LabelledData, labelled_data
+from dataset_builders.labelled_splits import CLASS_NAMES, TASKS
 from dataset_builders.png import encode_png
 from evaluation.metrics import birads_metrics, density_metrics
+from evaluation.prediction_table import prediction_table, write_predictions
 from training.adapters import lora_facts
 from training.callbacks import EpochLine, SetEpoch, epoch_history
 from training.classification import (
@@ -38,12 +37,16 @@ from training.classification import (
     classifier_model,
     classifier_processor,
     labelled_examples,
+    silence_heads,
 )
 from training.cli import run_script
 from training.data import RECORD_COLUMNS, Collator, LabelledExamples, load_table, resized
 from training.data_terms import data_terms, note_terms
+from training.features import ProbeHeads, as_it_is, encoder_features, with_features
+from training.mixing import balanced_order
 from training.option_parser import parse_options
 from training.options import ClassificationOptions
+from training.origin import TrainingClock, origin
 from training.pretraining import augmentation, save_pretrained
 from training.runs import finish_run, last_checkpoint, open_run, start_run
 from training.trainers import ClassificationTrainer, best_epoch, training_arguments
@@ -62,7 +65,9 @@ LINE = {
     "eval_f1_three": "of three",
     "eval_density_f1": "of density",
 }
-COLUMNS = ("patient_id", "exam_id", "laterality", "view", "birads", "density")
+CHOOSES = {"birads": "eval_f1_five", "density": "eval_density_f1"}  # the checkpoint, by the first task
+LABELS = {"birads": "labels", "density": "density_labels"}  # as batches call them
+SCORES = ("f1_five", "f1_three", "density_f1")
 
 
 def main() -> None:
@@ -74,39 +79,42 @@ def main() -> None:
     if open_run(options):
         print(f"{options.output} holds this run already, finished.")
         return
-    began = time.monotonic()
-    arguments = training_arguments(options, best="eval_f1_five", greater_is_better=True)
-    table = with_class(load_table(options.data, RECORD_COLUMNS, "build_dataset.py"))
-    labels, density_labels = class_indices(table)
-    _check_classes(labels)
-    patients = who_belongs_together(table["patient_id"][:], options)
-    split = split_patients(patients, labels, density_labels, options)
+    began, clock = time.monotonic(), TrainingClock()
+    arguments = training_arguments(options, best=CHOOSES[options.tasks[0]], greater_is_better=True)
+    records = load_table(options.data, RECORD_COLUMNS, "build_dataset.py")
+    data = labelled_data(records, options)
     set_seed(options.seed)
     processor = classifier_processor(options)
     model = classifier_model(options, processor)
+    silence_heads(model, data.tasks)
     note_terms(model.config, [options.data])
     start_run(options)
+    tell(data.notes, arguments)
     with arguments.main_process_first(desc="resizing the images"):
-        images = resized(table, processor, encode_png, cache=options.cache, processes=options.workers)
-    examples = labelled_examples(options, images, processor, labels, density_labels)
-    trainer = new_trainer(options, arguments, model, examples, split)
+        examples = ready_examples(options, arguments, records, data, model, processor)
+    trainer = new_trainer(options, arguments, model, examples, data)
+    trainer.add_callback(clock)
     trainer.train(resume_from_checkpoint=last_checkpoint(options.output))
-    test = replace(examples, rows=split.test)
-    logits, density_logits = trainer.predict(test).predictions
+    tested = predictions_of(trainer, examples, data, data.split.test)
+    validated = predictions_of(trainer, examples, data, data.split.validation)
     if trainer.is_world_process_zero():
-        scores = test_scores(test, logits, density_logits, [table["patient_id"][row] for row in split.test])
         results = {
-            **scores,
-            **run_facts(options, split),
+            **test_scores(records, data, tested),
+            **run_facts(options, data),
             **best_epoch(trainer.state),
             **lora_facts(trainer.model, options),
+            **origin(records),
             "data_terms": data_terms(model.config.provenance),
             "history": epoch_history(trainer.state.log_history),
             "speed": trainer.meter.summary(),
+            "training_seconds": round(clock.seconds, 1),
             "seconds": round(time.monotonic() - began, 1),
         }
-        predictions = prediction_rows(table.select(split.test), logits, density_logits)
-        finish_run(options, partial(save, trainer.model, processor, predictions, options), results)
+        tables = {
+            "predictions.parquet": table_of(options, records, data.split.test, tested),
+            "validation_predictions.parquet": table_of(options, records, data.split.validation, validated),
+        }
+        finish_run(options, partial(save, model, processor, tables, options), results)
         print_scores(results)
 
 
@@ -116,103 +124,137 @@ def _check_folders(options: ClassificationOptions) -> None:
             raise ValueError(f"--{name} was not given; --help says what it names.")
 
 
-def _check_classes(labels: list[int]) -> None:
-    classes = set(labels) - {UNKNOWN}
-    if not classes:
-        raise ValueError("no image has a BI-RADS class; expected two classes or more.")
-    if len(classes) == 1:
-        raise ValueError(
-            f"all labelled images are {FIVE_NAMES[classes.pop()]}; expected two classes or more."
-        )
+def tell(notes: list[str], arguments: TrainingArguments) -> None:
+    for note in notes if arguments.process_index == 0 else []:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def ready_examples(
+    options: ClassificationOptions, arguments, records: Dataset, data: LabelledData, model, processor
+) -> LabelledExamples:
+    """All rows, unaugmented: as resized images, or as features of these where the heads alone are trained."""
+    images = resized(records, processor, encode_png, cache=options.cache, processes=options.workers)
+    examples = labelled_examples(options, images, processor, *data.labels.values())
+    if not on_features(options):
+        return examples
+    rows = [*data.split.train, *data.split.validation, *data.split.test]
+    features = encoder_features(
+        model,
+        examples,
+        rows,
+        batch_size=options.batch_size,
+        device=arguments.device,
+        workers=options.workers,
+    )
+    return with_features(examples, features)
+
+
+def on_features(options: ClassificationOptions) -> bool:
+    return options.linear_probe and not options.augment_probe
 
 
 def new_trainer(
-    options: ClassificationOptions, arguments, model, examples: LabelledExamples, split: Split
+    options: ClassificationOptions, arguments, model, examples: LabelledExamples, data: LabelledData
 ) -> ClassificationTrainer:
-    train = replace(examples, rows=split.train, fixed=False, augmentation=augmentation(options))
+    first = options.tasks[0]
+    learned = [data.labels[first][row] for row in data.split.train]
+    train = replace(examples, rows=data.split.train, fixed=False, augmentation=augmentation(options))
     rate = options.encoder_learning_rate
     weights = None
     if options.class_weights == "balanced":
-        weights = balanced_weights([examples.labels[row] for row in split.train], len(FIVE_CLASSES))
+        weights = balanced_weights(learned, len(CLASS_NAMES[first]))
+    if on_features(options):
+        arguments.dataloader_num_workers = 0  # a batch of features is a look-up
     return ClassificationTrainer(
-        model=model,
+        model=ProbeHeads(model) if on_features(options) else model,
         args=arguments,
-        data_collator=Collator(),
+        data_collator=as_it_is if on_features(options) else Collator(),
         train_dataset=train,
-        eval_dataset=replace(examples, rows=split.validation),
+        eval_dataset=replace(examples, rows=data.split.validation),
         compute_metrics=validation_scores,
         callbacks=[SetEpoch(train), EpochLine(LINE)],
         rates={"vision_model.": rate, "classifier_vision_model.": rate} if rate else {},
         patience=options.patience,
         save_minutes=options.save_minutes,
         class_weights=weights,
+        weighted=LABELS[first],
+        order=balanced_order(learned, options.seed, train.epoch) if options.sampling == "balanced" else None,
     )
 
 
 def validation_scores(outcome: EvalPrediction) -> dict[str, float]:
-    """Macro-F1 of five classes, three groups, and density where it is known."""
-    (logits, density_logits), (labels, density_labels) = outcome.predictions, outcome.label_ids
-    scores = birads_metrics(labels, logits.argmax(axis=1))
-    scores |= density_scores(density_labels, density_logits)
-    return {name: scores[name] for name in ("f1_five", "f1_three", "density_f1") if name in scores}
+    """Macro-F1 of five classes, three groups, and density, each where it is known."""
+    scores = known_scores(dict(zip(TASKS, outcome.label_ids, strict=True)), outcome.predictions)
+    return {name: scores[name] for name in SCORES if name in scores}
 
 
-def density_scores(labels: np.ndarray, logits: np.ndarray) -> dict:
-    """Density's scores over the rows where it is known; empty where it is known nowhere."""
-    known = np.asarray(labels) != UNKNOWN
-    return density_metrics(np.asarray(labels)[known], logits.argmax(axis=1)[known]) if known.any() else {}
-
-
-def test_scores(
-    test: LabelledExamples, logits: np.ndarray, density_logits: np.ndarray, patients: list[str]
+def known_scores(
+    labels: Mapping[str, np.ndarray], logits: tuple[np.ndarray, np.ndarray], patients: list[str] | None = None
 ) -> dict:
+    """Scores over the rows where each label is known, with intervals over patients (N,); none where it is nowhere."""
+    scores = {}
+    for (task, column), guesses in zip(labels.items(), logits, strict=True):
+        known = np.flatnonzero(np.asarray(column) != UNKNOWN)
+        right, found = np.asarray(column)[known], guesses.argmax(axis=1)[known]
+        if len(known) and task == "birads":
+            whose = None if patients is None else [patients[row] for row in known]
+            scores |= birads_metrics(right, found, whose)
+        elif len(known):
+            scores |= density_metrics(right, found)
+    return scores
+
+
+def predictions_of(
+    trainer: ClassificationTrainer, examples: LabelledExamples, data: LabelledData, rows: list[int]
+) -> dict[str, np.ndarray]:
+    """Task → logits (rows, classes); of tasks that were learned."""
+    logits = dict(zip(TASKS, trainer.predict(replace(examples, rows=rows)).predictions, strict=True))
+    return {task: logits[task] for task in data.tasks}
+
+
+def test_scores(records: Dataset, data: LabelledData, logits: Mapping[str, np.ndarray]) -> dict:
     """Scores of the tested fold, with intervals over patients."""
-    labels, density = (
-        np.array([column[row] for row in test.rows]) for column in (test.labels, test.density_labels)
-    )
-    return birads_metrics(labels, logits.argmax(axis=1), patients) | density_scores(density, density_logits)
+    labels = {task: np.array([data.labels[task][row] for row in data.split.test]) for task in logits}
+    patients = records["patient_id"][:]
+    return known_scores(labels, tuple(logits.values()), [patients[row] for row in data.split.test])
 
 
-def run_facts(options: ClassificationOptions, split: Split) -> dict:
+def table_of(
+    options: ClassificationOptions, records: Dataset, rows: list[int], logits: Mapping[str, np.ndarray]
+) -> pa.Table:
+    return prediction_table(records, rows, logits, Path(options.data).resolve().name)
+
+
+def run_facts(options: ClassificationOptions, data: LabelledData) -> dict:
     """What a table of several runs needs to know about this one."""
     return {
         "encoder": "none" if options.encoder is None else Path(options.encoder).name,
+        "tasks": data.tasks,
         "linear_probe": options.linear_probe,
         "fold": options.fold,
         "folds": options.folds,
         "seed": options.seed,
-        "n_train": len(split.train),
-        "n_validation": len(split.validation),
-        "n_test": len(split.test),
+        "n_train": len(data.split.train),
+        "n_validation": len(data.split.validation),
+        "n_test": len(data.split.test),
     }
 
 
-def prediction_rows(table: datasets.Dataset, logits: np.ndarray, density_logits: np.ndarray) -> list[dict]:
-    """A row for each tested image: who it is, what is right, what was predicted, and all probabilities."""
-    scores = torch.from_numpy(logits).float().softmax(dim=1).numpy()
-    rows = []
-    for row, columns in enumerate(zip(*(table[name] for name in COLUMNS), strict=True)):
-        rows.append(dict(zip(COLUMNS, columns, strict=True)))
-        rows[-1]["predicted_birads"] = FIVE_CLASSES[int(logits[row].argmax())]
-        rows[-1]["predicted_density"] = "ABCD"[int(density_logits[row].argmax())]
-        rows[-1] |= {name: f"{score:.4f}" for name, score in zip(FIVE_NAMES, scores[row], strict=True)}
-    return rows
-
-
-def save(model, processor, predictions: list[dict], options: ClassificationOptions, folder: Path) -> None:
+def save(
+    model, processor, tables: Mapping[str, pa.Table], options: ClassificationOptions, folder: Path
+) -> None:
     save_pretrained(folder, model, processor, options)
-    with Path(folder, "predictions.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(predictions[0]))
-        writer.writeheader()
-        writer.writerows(predictions)
+    for name, table in tables.items():
+        write_predictions(table, folder / name)
 
 
 def print_scores(results: dict) -> None:
     start = f"{results['n_train']} training images, encoder {results['encoder']}"
     print(f"fold {results['fold']} of {results['folds']}, {results['n_test']} images, {start}:")
     for name, title in (("f1_five", "5 classes"), ("f1_three", "3 classes")):
-        low, high = results[f"{name}_interval"]
-        print(f"  macro-F1 of {title}: {results[name]:.3f} (95 % over patients: {low:.3f} to {high:.3f})")
+        if name in results:
+            low, high = results[f"{name}_interval"]
+            print(f"  macro-F1 of {title}: {results[name]:.3f} (95 % over patients: {low:.3f} to {high:.3f})")
     if "density_f1" in results:
         print(f"  macro-F1 of density:   {results['density_f1']:.3f}")
 

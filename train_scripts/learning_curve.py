@@ -32,9 +32,9 @@ from typing import Any, TextIO
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
+from datasets import Dataset
 
-from dataset_builders.birads import FIVE_NAMES, UNKNOWN
-from dataset_builders.labelled_splits import class_indices, split_patients, who_belongs_together, with_class
+from dataset_builders.labelled_data import labelled_data
 from dataset_builders.png import encode_png
 from evaluation.comparison import (
     SCORES,
@@ -161,31 +161,22 @@ def check_cells(options: LearningCurveOptions, cells: Sequence[Cell]) -> None:
         raise ValueError(
             f"{options.output} holds runs on other data than {options.data}; give another --output."
         )
-    table = with_class(table)
-    labels = class_indices(table)
-    patients = who_belongs_together(table["patient_id"][:], options)
     for cell in {cell.arm: cell for cell in cells}.values():
         classifier_model(cell.options, classifier_processor(cell.options))
     for cell in largest(cells):
-        check_split(patients, labels, cell)
+        check_split(table, cell)
     if TELLS and not noted.is_file():
         Path(options.output, RUNS).mkdir(parents=True, exist_ok=True)
         write_json(noted, facts)
 
 
-def check_split(patients: list[str], labels: tuple[list[int], list[int]], cell: Cell) -> None:
+def check_split(table: Dataset, cell: Cell) -> None:
     """Raise ValueError where a fold cannot be tested, or there are not as many images to train on."""
     run = cell.options
     try:
-        split = split_patients(patients, *labels, run)
+        labelled_data(table, run)
     except ValueError as error:
         raise ValueError(f"fold {run.fold} with seed {run.seed}: {error}") from error
-    missing = set(labels[0]) - {UNKNOWN} - {labels[0][row] for row in split.test}
-    if missing:
-        raise ValueError(
-            f"fold {run.fold} with seed {run.seed} has no image of {FIVE_NAMES[min(missing)]}; give fewer folds, more "
-            "patients, or another seed."
-        )
 
 
 def largest(cells: Sequence[Cell]) -> list[Cell]:
@@ -199,7 +190,7 @@ def prepare_images(options: LearningCurveOptions, cells: Sequence[Cell]) -> None
     if not TELLS:
         return  # until the first process says which cell comes
     with locked(lock_file(options, "images"), wait=True):
-        table = with_class(load_table(options.data, RECORD_COLUMNS, "build_dataset.py"))
+        table = load_table(options.data, RECORD_COLUMNS, "build_dataset.py")
         for cell in {cell.arm: cell for cell in cells}.values():
             processor = classifier_processor(cell.options)
             resized(table, processor, encode_png, cache=options.cache, processes=options.workers)

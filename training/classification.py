@@ -63,6 +63,17 @@ def classifier_model(
     return model
 
 
+def silence_heads(model: MamClipForImageClassification, tasks: Sequence[str]) -> None:
+    """A head that is not among the tasks ("birads", "density") stays at 0: it finds every class equally probable."""
+    for task, head in (("birads", model.birads_head), ("density", model.density_head)):
+        if task not in tasks:
+            head.requires_grad_(False)
+            for parameter in head.parameters():
+                parameter.data.zero_()
+            origin = {f"{task}_head": "untrained, so that all classes are equally probable"}
+            model.config.provenance = {**model.config.provenance, **origin}
+
+
 def labelled_examples(
     options: ClassificationOptions,
     table: datasets.Dataset,

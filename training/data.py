@@ -242,15 +242,19 @@ class PairExamples(SeededExamples):
 
 @dataclass
 class LabelledExamples(SeededExamples):
-    """Images with class indices, IGNORED where unknown; one for every row of the whole table."""
+    """Images with class indices, IGNORED where unknown; one for every row of the whole table.
+
+    Place N + i of N rows is the i-th once more, differently augmented: a balanced order asks for it (see mixing.py).
+    """
 
     labels: Sequence[int] = ()
     density_labels: Sequence[int] = ()
 
     def __getitem__(self, place: int) -> dict[str, Any]:
+        again, place = divmod(place, len(self))
         row = self.rows[place]
         return {
-            "pixel_values": self.images.load(row, self.augmentation, self.rng(row)),
+            "pixel_values": self.images.load(row, self.augmentation, self.rng(row, again)),
             "labels": self.labels[row],
             "density_labels": self.density_labels[row],
         }

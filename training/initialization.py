@@ -91,8 +91,9 @@ def new_classifier(
 ) -> MamClipForImageClassification:
     """A classifier to train.
 
-    source: a pretraining or release folder, whose aligned vision encoder it starts from; None: a new encoder,
-        with vision_weights as in `new_pretraining_model`.
+    source: a pretraining or release folder, whose aligned vision encoder it starts from; or the folder of a
+        classifier alone, as convert_published.py makes of published ones, which gives its heads too; None: a new
+        encoder, with vision_weights as in `new_pretraining_model`.
     linear_probe: train the heads alone, on the aligned encoder, which stays as it is and can be shared in a
         release. Otherwise the encoder is trained as well and becomes the classifier's own.
     fields: of MamClipConfig, such as vision_config, id2label, density_labels, classifier_dropout; beside a
@@ -112,10 +113,21 @@ def new_classifier(
         draw_weights(model.encoder.trunk)
     else:
         load_vision_weights(model.encoder, config.vision_config, weights)
+    if source is not None:
+        _load_heads(model, source)
     _note_origin(config, vision_weights=vision_weights)
     if linear_probe:
         model.encoder.requires_grad_(False)
     return model
+
+
+def _load_heads(model: MamClipForImageClassification, source: str | Path) -> None:
+    """Copy the heads of a folder that holds a classifier alone: they belong to the encoder that was copied from it."""
+    tensors = read_weights(source)
+    if _under(tensors, "vision_model."):
+        return
+    for name in ("birads_head", "density_head"):
+        copy_weights(getattr(model, name), _under(tensors, f"{name}."), f"the {name} in {source}")
 
 
 def draw_weights(trunk: nn.Module) -> None:
@@ -141,7 +153,7 @@ def load_vision_weights(encoder: nn.Module, config: PreTrainedConfig, weights: s
         )
         return
     tensors = read_weights(weights)
-    aligned = _under(tensors, "vision_model.")
+    aligned = _under(tensors, "vision_model.") or _under(tensors, "classifier_vision_model.")
     if aligned:
         copy_weights(encoder, aligned, f"the vision encoder in {weights}")
     else:

@@ -1,4 +1,4 @@
-"""Several sources of pairs in one run, each drawn as often as it is meant to count."""
+"""Sources of pairs, or classes of images, that are drawn as often as they are meant to count."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from .masking import IGNORED
+
 
 class MixedOrder(Sampler[int]):
     """The order of an epoch in which every source has its share of the draws.
 
-    sources: for every source, the places of its pairs among the training examples, which all of them together are.
+    sources: for every source, the places of its examples among those of training, which all of them together are.
     weights: how often the sources are drawn, relative to each other. epoch: (1,) int64 that holds the epoch's number,
-    as `SeededExamples.epoch`. An epoch has as many draws as there are pairs.
+    as `SeededExamples.epoch`. An epoch has as many draws as there are examples.
 
-    Every source goes through its own pairs, shuffled anew each time, again and again; an epoch takes on where the one
-    before ended. So no pair of a large source waits longer than its share makes it wait, and those of a small one come
-    several times in an epoch. Each time but the first in an epoch is told by the number that is drawn, place + n ×
-    pairs for the n-th repetition, so that it can be augmented anew. All follows from the seed and the epoch's number.
+    Every source goes through its own examples, shuffled anew each time, again and again; an epoch takes on where the
+    one before ended. So no example of a large source waits longer than its share makes it wait, and those of a small
+    one come several times in an epoch. Each time but the first in an epoch is told by the number that is drawn, place +
+    n × examples for the n-th repetition, so that it can be augmented anew. All follows from the seed and the epoch's
+    number.
     """
 
     def __init__(self, sources: Sequence[Sequence[int]], weights: Sequence[float], seed: int, epoch: Tensor):
@@ -45,6 +48,20 @@ class MixedOrder(Sampler[int]):
         series = [np.random.default_rng([self.seed, source, n]).permutation(places) for n in rounds]
         skipped = rounds.start * len(places)
         return np.concatenate([*series, places[:0]])[start - skipped : stop - skipped]
+
+
+def balanced_order(labels: Sequence[int], seed: int, epoch: Tensor) -> MixedOrder:
+    """The order of epochs in which every class is drawn equally often.
+
+    labels: a class index for each training example; those without, IGNORED, keep the share that they have.
+    """
+    known = np.asarray(labels)
+    classes = [label for label in np.unique(known) if label != IGNORED]
+    unknown = np.flatnonzero(known == IGNORED)
+    equal = (len(known) - len(unknown)) / max(len(classes), 1)
+    sources = [np.flatnonzero(known == label) for label in classes]
+    rest = [unknown] if len(unknown) else []
+    return MixedOrder([*sources, *rest], [equal] * len(sources) + [len(part) for part in rest], seed, epoch)
 
 
 def shares(count: int, weights: Sequence[float]) -> list[int]:

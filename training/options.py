@@ -249,9 +249,24 @@ class ClassificationOptions(TrainingOptions):
     validation_fraction: float = option(
         0.2, "of the training folds, by whole patients: chooses the checkpoint"
     )
-    linear_probe: bool = option(False, "train the two heads alone")
+    validation_samples: int | None = option(
+        None, "at most so many images of these choose it: few take less time in every epoch; by default all"
+    )
+    tasks: list[str] = option(
+        ["birads", "density"],
+        "birads, density, or both: what is learned; the first chooses the checkpoint and is spread over the folds",
+    )
+    linear_probe: bool = option(
+        False, "train the heads alone, on features of unaugmented images, which are extracted once and kept"
+    )
+    augment_probe: bool = option(
+        False, "linear_probe on augmented images: the encoder sees all of them in every epoch"
+    )
     class_weights: Literal["none", "balanced"] = option(
-        "none", "balanced: weigh BI-RADS classes by the inverse of their frequency"
+        "none", "balanced: weigh the classes of the first task by the inverse of their frequency"
+    )
+    sampling: Literal["shuffled", "balanced"] = option(
+        "shuffled", "balanced: an epoch has each class of the first task equally often"
     )
     dropout: float = option(0.0, "before the heads")
     encoder_learning_rate: float | None = option(None, "of the vision encoder; by default learning_rate")
@@ -265,6 +280,16 @@ class ClassificationOptions(TrainingOptions):
         _require(self.stratify in (None, "density"), "stratify", self.stratify, "density or none")
         fraction = self.validation_fraction
         _require(0 < fraction < 0.9, "validation_fraction", fraction, "between 0 and 0.9")
+        samples = self.validation_samples
+        _require(samples is None or samples >= 1, "validation_samples", samples, "1 or more")
+        right = bool(self.tasks) and sorted(set(self.tasks) & {"birads", "density"}) == sorted(self.tasks)
+        _require(right, "tasks", " ".join(self.tasks) or "empty", "birads, density, or both, each once")
+        if self.augment_probe and not self.linear_probe:
+            raise ValueError("augment_probe was given without linear_probe; give both, or neither.")
+        if self.class_weights == "balanced" and self.sampling == "balanced":
+            raise ValueError(
+                "class_weights and sampling are both balanced, which counts rare classes twice; choose one of them."
+            )
         if self.lora and self.linear_probe:
             raise ValueError(
                 "linear_probe trains the heads alone, and lora the encoder too; choose one of them."

@@ -167,7 +167,7 @@ class PartwiseTrainer(ResumableTrainer):
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         """As the Trainer has it; the images of all processes are counted, without those that fill up the last batch."""
         batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)
-        sizes = [self.accelerator.num_processes * len(batch["pixel_values"]) for batch in batches]
+        sizes = [self.accelerator.num_processes * len(next(iter(batch.values()))) for batch in batches]
         state = self.accelerator.gradient_state
         if batches and state.end_of_dataloader and state.remainder > 0:
             sizes[-1] = state.remainder
@@ -286,27 +286,38 @@ class PretrainingTrainer(PartwiseTrainer):
 
 
 class ClassificationTrainer(PartwiseTrainer):
-    """BI-RADS and density together, with BI-RADS classes weighted where `class_weights` (classes,) is given."""
+    """BI-RADS and density together.
 
-    def __init__(self, *args: Any, class_weights: Tensor | None = None, **kwargs: Any):
+    class_weights (classes,): weigh the classes of one of the two; weighted: the name of its labels in a batch.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        class_weights: Tensor | None = None,
+        weighted: str = "labels",
+        **kwargs: Any,
+    ):
         super().__init__(*args, **kwargs)
-        self.class_weights = class_weights
+        self.class_weights, self.weighted = class_weights, weighted
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
-        self._rest_frozen_encoder()
+        self._rest_frozen_parts()
         if self.class_weights is None:
             return super().compute_loss(model, inputs, return_outputs=return_outputs)
         rest_frozen_statistics(self.model)
-        labels = inputs["labels"]
-        output = model(**{name: value for name, value in inputs.items() if name != "labels"})
-        output.loss = output.loss + weighted_cross_entropy(output.logits, labels, self.class_weights)
+        labels = inputs[self.weighted]
+        output = model(**{name: value for name, value in inputs.items() if name != self.weighted})
+        logits = output.logits if self.weighted == "labels" else output.density_logits
+        output.loss = output.loss + weighted_cross_entropy(logits, labels, self.class_weights)
         return (output.loss, output) if return_outputs else output.loss
 
-    def _rest_frozen_encoder(self) -> None:
+    def _rest_frozen_parts(self) -> None:
         """A linear probe's encoder stays as it is, batch statistics included, and drops nothing."""
-        encoder = self.model.encoder
-        if not any(parameter.requires_grad for parameter in encoder.parameters()):
-            encoder.eval()
+        for part in self.model.children():
+            trained = [parameter.requires_grad for parameter in part.parameters()]
+            if trained and not any(trained):
+                part.eval()
 
 
 def rest_frozen_statistics(model: nn.Module) -> None:
