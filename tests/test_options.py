@@ -23,6 +23,7 @@ KINDS = {
     "pretrain": PretrainingOptions,
     "classify": ClassificationOptions,
     "experiment": LearningCurveOptions,
+    "compare": PretrainingOptions,  # of two ways to pretrain
 }
 
 
