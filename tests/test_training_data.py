@@ -1,16 +1,20 @@
 """Data for training: tables are checked, images resized once, and what is random follows from seed, epoch and row."""
 
+import json
 from dataclasses import replace
 
 import datasets
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_training import CAPTIONS, bert_tokenizer, mammogram, pairs, saved
 from torch.utils.data import DataLoader
 
 from processing import MamClipImageProcessor
-from training import data
+from processing.breast_detector import WEIGHTS_NAME
+from processing.png import encode_png
+from training import resized_images
 from training.augmentation import Augmentation
 from training.data import (
     PAIR_COLUMNS,
@@ -191,9 +195,10 @@ def test_captions_have_one_number_for_one_text():
 # Images
 
 
-def test_resized_images_are_the_processor_s_within_a_grey_level(table, ready):
+def test_resized_images_are_the_processor_s_to_the_bit_of_a_byte(table, ready):
     expected = PROCESSOR(images=[row["image"] for row in table], return_tensors="pt")["pixel_values"]
     for row in range(len(table)):
+        assert torch.equal(Images(ready, SIZE).pixels(row), (expected[row, 0] * 255).round().byte())
         image = Images(ready, SIZE).load(row, None, np.random.default_rng(0))
         assert image.dtype == torch.float32
         torch.testing.assert_close(image, expected[row, 0], atol=1 / 255, rtol=0)
@@ -229,15 +234,19 @@ def test_a_resized_table_keeps_its_other_columns(table, ready):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """How often images are resized."""
-    calls, resize = [], data._resize
+    """The rows of the images that are made ready, one after the other."""
+    rows, encode = [], resized_images._Encoded.__getitem__
 
-    def counting(rows, processor, forked=False):
-        calls.append(len(rows["image"]))
-        return resize(rows, processor, forked)
+    def counting(self, place):
+        rows.append(self.rows[place])
+        return encode(self, place)
 
-    monkeypatch.setattr(data, "_resize", counting)
-    return calls
+    monkeypatch.setattr(resized_images._Encoded, "__getitem__", counting)
+    return rows
+
+
+def bytes_of(table):
+    return [image["bytes"] for image in table[RESIZED]]
 
 
 @pytest.mark.parametrize("cache", [None, "cache"])
@@ -248,27 +257,82 @@ def test_images_are_resized_once_and_found_again(tmp_path, counted, cache):
     again = resized(
         load_table(folder, PAIR_COLUMNS, "x.py"), MamClipImageProcessor(**settings()), cache=cache
     )
-    assert sum(counted) == 6
-    assert first[RESIZED] == again[RESIZED]
-    written = {file.parent for file in tmp_path.rglob("*.arrow") if not file.name.startswith("data")}
+    assert counted == list(range(6))
+    assert bytes_of(first) == bytes_of(again)
+    written = {file.parent.parent for file in tmp_path.rglob("*.arrow") if not file.name.startswith("data")}
     assert written == {cache or folder}
 
 
-def test_another_processor_or_another_table_is_resized_anew(tmp_path, counted):
+def test_another_processor_another_detector_or_another_table_is_resized_anew(tmp_path, counted):
     folder, cache = pairs(tmp_path / "pairs", cases=3), tmp_path / "cache"
     table = load_table(folder, PAIR_COLUMNS, "x.py")
     resized(table, PROCESSOR, cache=cache)
     for change in ({"do_crop": False}, {"size": {"height": 32, "width": 48}}, {"antialias": False}):
         resized(table, MamClipImageProcessor(**{**settings(), **change}), cache=cache)
     part = resized(table.select([4, 1]), PROCESSOR, cache=cache)
-    assert counted == [6, 6, 6, 6, 2]
-    assert part[0][RESIZED] == resized(table, PROCESSOR, cache=cache)[4][RESIZED]
+    assert len(counted) == 4 * 6 + 2
+    assert bytes_of(part)[0] == bytes_of(resized(table, PROCESSOR, cache=cache))[4]
+    assert len(counted) == 26
+    resized(table, other_detector(tmp_path), cache=cache)
+    assert len(counted) == 32
+
+
+def other_detector(folder):
+    """The same processor with weights that are a little different."""
+    PROCESSOR.save_pretrained(folder / "other")
+    tensors = load_file(folder / "other" / WEIGHTS_NAME)
+    next(tensor for tensor in tensors.values() if tensor.is_floating_point()).mul_(1.01)
+    save_file(tensors, folder / "other" / WEIGHTS_NAME)
+    return MamClipImageProcessor.from_pretrained(folder / "other")
+
+
+def test_a_table_that_was_put_in_the_place_of_another_is_resized_anew(tmp_path, counted):
+    """Also where datasets gives it the same fingerprint, as that of a builder whose code was changed."""
+    state = None
+    for number in range(2):
+        table = {name: [name] * 2 for name in PAIR_COLUMNS} | {"image": [mammogram(number), mammogram(9)]}
+        folder = saved(table, tmp_path / "pairs")
+        state = state or (folder / "state.json").read_text()
+        fingerprint = json.loads(state)["_fingerprint"]
+        now = json.loads((folder / "state.json").read_text()) | {"_fingerprint": fingerprint}
+        (folder / "state.json").write_text(json.dumps(now))
+        resized(load_table(folder, PAIR_COLUMNS, "x.py"), PROCESSOR, cache=tmp_path / "cache")
+    assert len(counted) == 4
+
+
+def test_work_that_was_interrupted_goes_on_behind_its_last_whole_shard(tmp_path, monkeypatch, table, counted):
+    monkeypatch.setattr(resized_images, "SHARD", 5)
+    encode = resized_images._Encoded.__getitem__
+
+    def until_13(self, place):
+        if self.rows[place] == 13:
+            raise KeyboardInterrupt
+        return encode(self, place)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(resized_images._Encoded, "__getitem__", until_13)
+        resized(table, PROCESSOR, cache=tmp_path)
+    assert not list(tmp_path.rglob("*.part"))
+    counted.clear()
+    whole = resized(table, PROCESSOR, cache=tmp_path)
+    assert counted == list(range(10, 24))
+    assert bytes_of(whole) == bytes_of(resized(table, PROCESSOR, cache=tmp_path / "other"))
+
+
+def test_an_image_that_cannot_be_read_is_named_and_leaves_no_half_shard(tmp_path):
+    columns = {name: ["a"] * 2 for name in PAIR_COLUMNS} | {"image": [mammogram(0), mammogram(1)]}
+    table = datasets.load_from_disk(saved(columns, tmp_path / "pairs"))
+    broken = [{"bytes": encode_png(np.eye(9, dtype=np.uint8)), "path": None}, {"bytes": b"no", "path": None}]
+    table = datasets.Dataset.from_dict({"image": broken}, features=table.select_columns("image").features)
+    with pytest.raises(ValueError, match="image 1 of 2 cannot be read"):
+        resized(table, PROCESSOR, cache=tmp_path / "cache")
+    assert [file.name for file in (tmp_path / "cache").rglob("*") if file.is_file()] == [".lock"]
 
 
 def test_several_processes_give_the_same_images(tmp_path, monkeypatch, table, ready):
-    monkeypatch.setattr(data, "MANY", 2)
+    monkeypatch.setattr(resized_images, "MANY", 2)
     shared = resized(table, PROCESSOR, cache=tmp_path, processes=2)
-    assert shared[RESIZED] == ready[RESIZED]
+    assert bytes_of(shared) == bytes_of(ready)
 
 
 def settings():

@@ -1,51 +1,27 @@
-"""From a saved data set to model input: images cropped and resized once, captions masked anew in every epoch."""
+"""From a table of images to batches: pixels decoded, images augmented and captions masked anew in every epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 import torch
-from datasets.fingerprint import Hasher
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from processing import MamClipImageProcessor
+from processing.png import decode_png
 
 from .augmentation import Augmentation
 from .masking import IGNORED, EncodedCaption, WordMasking
+from .resized_images import RESIZED, stretched
+from .resized_images import resized as resized  # with load_table, where scripts look for them
+from .sources import load_table as load_table
 
 PAIR_COLUMNS = ("image", "caption", "caption_id", "case_id")
 RECORD_COLUMNS = ("image", "patient_id", "exam_id", "laterality", "view", "birads", "density")
-RESIZED = "pixels"  # the column that holds a resized image: H × W bytes
-MANY = 500  # images from which on several processes resize faster than one
-
-
-def load_table(folder: str | Path, columns: Sequence[str], maker: str) -> datasets.Dataset:
-    """A data set from its folder; `maker` is the script that writes such folders, for the error message.
-
-    Raises FileNotFoundError where there is none, ValueError where it is empty or lacks a column.
-    """
-    folder = Path(folder)
-    if not any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
-        raise FileNotFoundError(f"{folder} holds no data set; make one with train_scripts/{maker}.")
-    no_rows = f"{folder} holds no rows; make it anew with train_scripts/{maker}."
-    try:
-        table = datasets.load_from_disk(str(folder))
-    except IndexError as error:  # what datasets raises for a table that was saved without rows
-        raise ValueError(no_rows) from error
-    if not isinstance(table, datasets.Dataset):
-        raise ValueError(f"{folder} holds the splits {', '.join(table)}; give the folder of one of them.")
-    missing = [name for name in columns if name not in table.column_names]
-    if missing:
-        raise ValueError(f"{folder} has no column {missing[0]!r}; found {', '.join(table.column_names)}.")
-    if not len(table):
-        raise ValueError(no_rows)
-    return table
 
 
 def only_mammograms(tables: Sequence[datasets.Dataset], splits: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -66,50 +42,12 @@ def only_mammograms(tables: Sequence[datasets.Dataset], splits: Sequence[Sequenc
     return kept
 
 
-def resized(
-    table: datasets.Dataset,
-    processor: MamClipImageProcessor,
-    *,
-    cache: str | Path | None = None,
-    processes: int = 1,
-) -> datasets.Dataset:
-    """The table with its images made ready once: the column RESIZED in the place of `image`.
-
-    The result is kept beside the table's own files, or in the folder `cache`, and found again by a fingerprint of the
-    table and of the processor's settings; it is read from disk as it is needed.
-    """
-    key = Hasher.hash((table._fingerprint, processor.to_dict(), datasets.__version__, "resized 1"))
-    file = None if cache is None else Path(cache) / f"resized-{key}.arrow"
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    shared = processes > 1 and len(table) >= MANY
-    return table.map(
-        _resize,
-        batched=True,
-        batch_size=16,
-        remove_columns=["image"],
-        fn_kwargs={"processor": processor, "forked": shared},
-        num_proc=processes if shared else None,
-        cache_file_name=None if file is None else str(file),
-        new_fingerprint=key,
-        desc="Resizing images",
-    )
-
-
-def _resize(
-    rows: Mapping[str, list], processor: MamClipImageProcessor, forked: bool = False
-) -> dict[str, list[bytes]]:
-    if forked:  # torch's threads do not survive a fork: a process that waited for them would wait for ever
-        torch.set_num_threads(1)
-    pixels = processor(images=rows["image"], return_tensors="pt")["pixel_values"][:, 0]
-    return {RESIZED: [image.numpy().tobytes() for image in (pixels * 255).round().byte()]}
-
-
 @dataclass
 class Images:
-    """The resized images of a table, as floats.
+    """The resized images of a table, decoded as they are asked for.
 
-    size: (height, width); stretch: whether each image is stretched to [0, 1] after its augmentation, as published.
+    size: (height, width); stretch: whether each image is stretched to [0, 1], before and after its augmentation, as
+    published.
     """
 
     table: datasets.Dataset
@@ -118,12 +56,16 @@ class Images:
 
     def load(self, row: int, augmentation: Augmentation | None, rng: np.random.Generator) -> Tensor:
         """Image number `row` of the table → (H, W) float32 in [0, 1]."""
-        stored = bytearray(self.table[row][RESIZED])
-        image = torch.frombuffer(stored, dtype=torch.uint8).reshape(self.size) / 255
+        image = self.pixels(row) / 255
         if augmentation is not None:
             image = augmentation(image, rng)
         low, high = image.min(), image.max()
         return (image - low) / (high - low) if self.stretch and high > low else image
+
+    def pixels(self, row: int) -> Tensor:
+        """Image number `row` of the table → (H, W) uint8, as the image processor gives it."""
+        image = decode_png(self.table[row][RESIZED]["bytes"], *self.size)
+        return stretched(image) if self.stretch else image
 
 
 @dataclass
@@ -149,9 +91,9 @@ class SeededExamples(Dataset):
         """Draw anew for this epoch, counted from 0."""
         self.epoch[0] = epoch
 
-    def rng(self, row: int) -> np.random.Generator:
-        """The generator for one row in this epoch."""
-        return np.random.default_rng([self.seed, 0 if self.fixed else 1 + int(self.epoch), row])
+    def rng(self, row: int, time: int = 0) -> np.random.Generator:
+        """The generator for one row in this epoch; another one each time that the row comes in it, counted from 0."""
+        return np.random.default_rng([self.seed, 0 if self.fixed else 1 + int(self.epoch), row, time])
 
 
 @dataclass
@@ -169,8 +111,11 @@ class PairExamples(SeededExamples):
     pooled: Tensor | None = None
 
     def __getitem__(self, place: int) -> dict[str, Any]:
-        row = self.rows[place]
-        rng = self.rng(row)
+        return self.example(self.rows[place])
+
+    def example(self, row: int, time: int = 0) -> dict[str, Any]:
+        """What a row of the table gives in this epoch, the first time or once more (`time` from 1)."""
+        rng = self.rng(row, time)
         caption = self.captions[row]
         example = {
             "input_ids": torch.from_numpy(caption.input_ids),

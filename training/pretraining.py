@@ -16,7 +16,7 @@ from processing import MamClipImageProcessor, MamClipProcessor
 
 from .adapters import ADAPTER, add_adapters, merge_adapters, write_adapter
 from .augmentation import Augmentation
-from .data import Collator, Images, PairExamples, number_captions, resized
+from .data import RESIZED, Collator, Images, PairExamples, number_captions, resized
 from .initialization import new_pretraining_model
 from .masking import WordMasking, encode_captions
 from .options import PretrainingOptions, TrainingOptions
@@ -101,9 +101,9 @@ def _captions(table: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, lengt
 def resized_pairs(
     options: PretrainingOptions, tables: Sequence[datasets.Dataset], processor: MamClipImageProcessor
 ) -> datasets.Dataset:
-    """The tables in one, with resized images."""
+    """The tables in one: resized images and captions, which atlas pairs and captioned records have alike."""
     ready = [resized(table, processor, cache=options.cache, processes=options.workers) for table in tables]
-    return datasets.concatenate_datasets(ready)
+    return datasets.concatenate_datasets([table.select_columns([RESIZED, "caption"]) for table in ready])
 
 
 def augmentation(options: TrainingOptions, *, flip: bool = False) -> Augmentation:
