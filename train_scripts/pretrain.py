@@ -3,7 +3,8 @@
     accelerate launch train_scripts/pretrain.py --config configs/pretrain_paper.yaml --pairs PAIRS --output OUTPUT
 
 Every option can be a field of the YAML file. Pairs are split by whole cases: a part chooses the checkpoint by its
-loss, another measures retrieval at the end. Pairs whose column is_mammogram says no are left out. A run that was
+loss, another measures retrieval at the end. Pairs whose column is_mammogram says no are left out. --pairs A B
+--pairs-weights 2 1 draws twice as often from A as from B, whatever their sizes. A run that was
 interrupted goes on from its last epoch when it is started again with the same options. OUTPUT holds the best model, its
 processor and results.json; with --lora, the adapters are merged into that model, and OUTPUT/adapter holds them by
 themselves, for peft.
@@ -24,6 +25,7 @@ from training.cli import run_script
 from training.data import PAIR_COLUMNS, Collator, PairExamples, load_table, only_mammograms
 from training.data_terms import data_terms, note_terms
 from training.frozen_text import with_pooled_captions
+from training.mixing import mixed
 from training.option_parser import parse_options
 from training.options import PretrainingOptions
 from training.pretraining import (
@@ -85,9 +87,9 @@ def main() -> None:
     examples = with_pooled_captions(examples, model, processor.tokenizer.pad_token_id)
     train, validation, held_out = (replace(examples, rows=rows) for rows in splits)
     collator = Collator(processor.tokenizer.pad_token_id)
-    trainer = new_trainer(
-        options, arguments, model, training_parts(options, processor, train, validation), collator
-    )
+    train, validation = training_parts(options, processor, train, validation)
+    train = mixed(train, [len(table) for table in tables], options.pairs_weights, options.pairs)
+    trainer = new_trainer(options, arguments, model, (train, validation), collator)
     trainer.train(resume_from_checkpoint=last_checkpoint(options.output))
     if trainer.is_world_process_zero():
         retrieval = retrieval_metrics(*embed_pairs(trainer.model, held_out, collator, options.batch_size))
@@ -97,9 +99,10 @@ def main() -> None:
             **best_epoch(trainer.state),
             **lora_facts(trainer.model, options),
             "data_terms": data_terms(model.config.provenance),
-            "n_train": len(train),
+            "n_train": len(splits[0]),
             "n_validation": len(validation),
             "n_held_out": len(held_out),
+            **({"sources": train.facts(options.pairs)} if options.pairs_weights else {}),
             "held_out": note_held_out(cases, held_out.rows),
             "seconds": round(time.monotonic() - began, 1),
         }

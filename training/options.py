@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from itertools import product
+from math import inf
 from typing import Any, Literal
 
 BIOMEDBERT = "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext"
@@ -77,7 +78,9 @@ class TrainingOptions:
     shift: float = option(0.03, "augmentation: shift by up to this fraction of the image")
     brightness: float = option(0.1, "augmentation: brighten or darken by up to this fraction")
     gamma: float = option(0.15, "augmentation: exponent of the grey values, from 1 − x to 1 / (1 − x)")
-    cache: str | None = option(None, "folder for the resized images; by default beside the data set")
+    cache: str | None = option(
+        None, "folder for the resized images, where any have to be made; by default beside the data set"
+    )
     keep_checkpoints: bool = option(False, "keep OUTPUT/checkpoints when training has ended")
     trainer: JsonFields = option(JsonFields(), "further fields of transformers' TrainingArguments, as JSON")
 
@@ -108,7 +111,16 @@ class TrainingOptions:
 class PretrainingOptions(TrainingOptions):
     """Contrastive and masked-language pretraining on image–caption pairs."""
 
-    pairs: list[str] = option([], "folders of image–caption pairs, as extract_pairs.py writes them")
+    pairs: list[str] = option(
+        [],
+        "image–caption pairs: folders as extract_pairs.py or build_dataset.py --captions write them, also Parquet, "
+        "or data sets of the Hub",
+    )
+    pairs_weights: list[float] = option(
+        [],
+        "one for each of pairs: their shares of the draws of an epoch, which is as long as all training pairs "
+        "together; by default each pair comes once",
+    )
     image_size: list[int] = option([1024, 768], "height and width of the model's input, in pixels")
     validation_fraction: float = option(0.1, "of the pairs, by whole cases: chooses the checkpoint")
     held_out_fraction: float = option(0.1, "of the pairs, by whole cases: measures retrieval at the end")
@@ -131,6 +143,7 @@ class PretrainingOptions(TrainingOptions):
 
     def check(self) -> None:
         super().check()
+        self._check_weights()
         _check_image_size(self.image_size)
         _require(self.micro_batch >= 0, "micro_batch", self.micro_batch, "0 or more")
         _require(0 < self.mask_probability < 1, "mask_probability", self.mask_probability, "between 0 and 1")
@@ -146,6 +159,14 @@ class PretrainingOptions(TrainingOptions):
         if "vision" in self.lora and self.vision_weights is None:
             raise ValueError(RANDOM_TOWER)
 
+    def _check_weights(self) -> None:
+        given, wanted = (
+            self.pairs_weights,
+            f"one number above 0 for each of the {len(self.pairs)} pairs, or none",
+        )
+        right = len(given) in (0, len(self.pairs)) and all(0 < weight < inf for weight in given)
+        _require(right, "pairs_weights", given, wanted)
+
 
 @dataclass
 class ClassificationOptions(TrainingOptions):
@@ -153,7 +174,10 @@ class ClassificationOptions(TrainingOptions):
 
     towers = ("vision",)
 
-    data: str | None = option(None, "folder of labelled images, as build_dataset.py writes it")
+    data: str | None = option(
+        None,
+        "labelled images: a folder as build_dataset.py writes it, also Parquet, or a data set of the Hub",
+    )
     encoder: str | None = option(
         "", "pretraining or release folder whose vision encoder to start from, or none"
     )
