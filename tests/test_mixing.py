@@ -1,15 +1,27 @@
 """Several sources in one epoch: shares by weight, no row starves, and nothing depends on workers or processes."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 
+import datasets
 import numpy as np
 import pytest
 import torch
 from accelerate.data_loader import prepare_data_loader, skip_first_batches
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_training import CAPTIONS, bert_tokenizer, pairs
+from tiny_training import (
+    CAPTIONS,
+    SMALL,
+    SMALL_PAIRS,
+    bert_tokenizer,
+    pairs,
+    records,
+    run,
+    text_encoder,
+    words,
+)
 from torch.utils.data import DataLoader, RandomSampler
 
 from processing import MamClipImageProcessor
@@ -17,6 +29,7 @@ from training.augmentation import Augmentation
 from training.data import PAIR_COLUMNS, Images, PairExamples, load_table, number_captions, resized
 from training.masking import WordMasking, encode_captions
 from training.mixing import Mixture, mixed, shares
+from training.options import PretrainingOptions
 
 SIZE = (64, 48)
 SIZES = (16, 8)  # rows of the two sources of the table
@@ -228,3 +241,41 @@ def test_a_source_without_training_pairs_or_draws_is_named(examples):
         mixed(replace(examples, rows=range(16)), SIZES, [1, 1], ["a", "b"])
     with pytest.raises(ValueError, match="the weight of a gives it none of the 21 draws of an epoch"):
         mixed(examples, SIZES, [0.001, 1], ["a", "b"])
+
+
+# The script
+
+
+def test_atlas_pairs_and_composed_captions_are_pretrained_on_together(tmp_path, monkeypatch):
+    """The second as build_dataset.py --captions --format parquet leaves them: records with the columns of pairs."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
+    patients = [f"patient {patient}" for patient in range(8) for _ in "LR"]
+    composed = {"caption": CAPTIONS[3:4] * 16, "caption_id": ["1f"] * 16, "case_id": patients}
+    folder = records(tmp_path / "records", patients=8, **composed)
+    (tmp_path / "parquet").mkdir()
+    datasets.load_from_disk(folder).to_parquet(tmp_path / "parquet" / "train.parquet")
+    sources = [str(pairs(tmp_path / "pairs", cases=8)), str(tmp_path / "parquet")]
+    given = {
+        **SMALL,
+        **SMALL_PAIRS,
+        "pairs": sources,
+        "pairs_weights": [1, 2],
+        "text_weights": text_encoder(tmp_path / "text"),
+        "output": tmp_path / "run",
+    }
+    assert run("pretrain.py", monkeypatch, *words(**given)) == 0
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    found = results["sources"]
+    assert list(found) == sources
+    assert sum(source["pairs"] for source in found.values()) == results["n_train"]
+    draws = [source["draws"] for source in found.values()]
+    assert sum(draws) == results["n_train"] and abs(draws[1] - 2 * draws[0]) <= 1
+    assert len(results["history"]) == 2
+
+
+@pytest.mark.parametrize("weights", [[1], [1, 2, 3], [1, 0], [1, -1], [1, float("nan")], [1, float("inf")]])
+def test_weights_that_no_sources_can_have_are_refused(weights):
+    with pytest.raises(
+        ValueError, match="pairs_weights is .*expected one number above 0 for each of the 2 pairs"
+    ):
+        PretrainingOptions(pairs=["a", "b"], pairs_weights=weights).check()
