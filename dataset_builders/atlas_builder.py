@@ -33,8 +33,8 @@ from dataset_builders.atlas.pdf import open_pdf
 from dataset_builders.atlas.truth import normalised_figure
 from dataset_builders.atlas_pairs import KINDS, Atlas, code_digest, content_digest, load_pictures, read_atlas
 from dataset_builders.folds import split_by_case
-from dataset_builders.png import encode_png
 from dataset_builders.records import PAIR_FEATURES
+from processing.png import encode_png
 
 KEEP = ("all", "mammograms")
 REPORT = "report.json"  # beside the built data

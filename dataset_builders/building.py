@@ -119,9 +119,9 @@ def save_dataset(
 ) -> dict[str, Any]:
     """Build an archive and write it with its report and its card → the report.
 
-    file_format: "folder" for `datasets.load_from_disk` (and this project's training), or "parquet": shards with the
-    images in them, for `datasets.load_dataset(output)`. phantom: the archive holds phantoms, which nobody's terms bind.
-    arguments: of load_mammograms.
+    file_format: "folder" for `datasets.load_from_disk`, or "parquet": shards with the images in them, for
+    `datasets.load_dataset(output)`; this project's training reads both. phantom: the archive holds phantoms, which
+    nobody's terms bind. arguments: of load_mammograms.
 
     Nothing is left at `output` when anything fails: the folder is made beside it and renamed.
     Raises ValueError where `output` exists already or no image can be read, and what load_mammograms raises.

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 
 import processing
-from dataset_builders.png import encode_png
 from dataset_builders.prepared_images import with_bits
 from processing import find_breast, read_image
+from processing.png import encode_png
 
 BITS = (8, 16)
 MODES = {8: "L", 16: "I;16"}  # of Pillow, and so of datasets.Image

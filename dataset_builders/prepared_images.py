@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from processing import BreastBox, Mammogram, find_breast, read_image, to_uint8
+from processing.png import encode_png
 
-from .png import encode_png
 from .records import VIEWS
 
 IMAGES, MANIFEST, OPTIONS = "images", "manifest.csv", "options.json"

@@ -95,8 +95,9 @@ def test_what_is_said_of_terms(weights, said):
     assert said in lines[0] and lines[1] == "- vision weights: imagenet"
 
 
-def test_a_data_set_of_the_hub_needs_its_owners_permission():
+def test_a_data_set_of_the_hub_binds_its_weights_until_someone_has_read_its_card(tmp_path):
     config = MamClipConfig()
-    note_terms(config, ["someone/pairs"])
-    (terms,) = config.provenance.values()
-    assert terms["weights"] == "permission" and terms["homepage"].endswith("/datasets/someone/pairs")
+    note_terms(config, ["someone/pairs", pairs(tmp_path / "pairs", cases=1)])
+    (terms,) = data_terms(config.provenance).values()
+    assert terms["weights"] == "permission" and "someone/pairs" in terms["homepage"]
+    assert any("written permission" in line for line in provenance_lines(config.provenance))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from dataset_builders.png import SIGNATURE, encode_png
+from processing.png import SIGNATURE, decode_png, encode_png
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
@@ -73,3 +73,45 @@ def test_the_chunks_are_those_of_the_specification():
 def test_what_is_no_grey_picture_is_refused(shape, dtype):
     with pytest.raises(ValueError, match="expected \\(height, width\\) of uint8 or uint16"):
         encode_png(np.zeros(shape, dtype))
+
+
+# Reading
+
+
+@settings(deadline=None)
+@given(pixels=arrays(np.uint8, SHAPES))
+def test_our_own_files_are_read_as_pillow_reads_them(pixels):
+    data = encode_png(pixels)
+    np.testing.assert_array_equal(decode_png(data, *pixels.shape).numpy(), pixels)
+    with Image.open(io.BytesIO(data)) as image:
+        np.testing.assert_array_equal(np.asarray(image), pixels)
+
+
+@pytest.mark.parametrize("level", [0, 1, 6])
+def test_files_of_other_programs_are_read_too(level):
+    """Pillow filters rows in all five ways, and libpng cuts the data into chunks of 8 kB."""
+    pixels, file = film(np.uint8), io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", compress_level=level)
+    np.testing.assert_array_equal(decode_png(file.getvalue(), *pixels.shape).numpy(), pixels)
+    by_opencv = cv2.imencode(".png", pixels)[1].tobytes()
+    np.testing.assert_array_equal(decode_png(by_opencv, *pixels.shape).numpy(), pixels)
+
+
+def test_a_small_file_of_another_program_in_one_chunk_is_read():
+    pixels, file = film(np.uint8)[:20, :30], io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    np.testing.assert_array_equal(decode_png(file.getvalue(), 20, 30).numpy(), pixels)
+
+
+def test_pictures_of_another_size_or_type_are_refused():
+    for pixels in (np.zeros((4, 5), np.uint8), np.zeros((5, 4), np.uint16)):
+        with pytest.raises(ValueError, match="expected a grey 8-bit PNG of 5 × 4 pixels"):
+            decode_png(encode_png(pixels), 5, 4)
+
+
+@pytest.mark.parametrize("cut", [60, 200, -200])
+def test_a_damaged_file_is_an_error_and_no_picture(cut):
+    data = encode_png(film(np.uint8))
+    for damaged in (data[:cut], data[:100] + bytes(50) + data[150:]):
+        with pytest.raises(OSError):
+            decode_png(damaged, 900, 700)

@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 from tiny_training import CAPTIONS, SMALL, SMALL_PAIRS, mammogram, pairs, run, saved, text_encoder, words
 
-from dataset_builders.png import encode_png
 from evaluation.augmented_pairs import AugmentedPair, Drawn, changed_words, write_augmented_pairs
 from training.data import PAIR_COLUMNS, load_table
 from training.options import PretrainingOptions
@@ -82,7 +81,7 @@ def test_captions_that_cannot_follow_are_listed_and_their_images_never_flipped(
 def test_each_pair_is_shown_as_it_is_and_then_once_an_epoch(tmp_path, encoder):
     table = load_table(pairs(tmp_path / "pairs", cases=2), PAIR_COLUMNS, "x.py")
     options = PretrainingOptions(**{**SMALL, **SMALL_PAIRS, "text_weights": str(encoder), "crop": False})
-    views = preview_pairs(options, table, 3, encode_png)
+    views = preview_pairs(options, table, 3)
     assert [len(draws) for draws in views] == [4] * 4
     for (image, done, caption), *others in views:
         assert image.size == (SMALL["image_size"][1], SMALL["image_size"][0]) and done == "as it is"

@@ -1,228 +1,240 @@
-"""Where training data come from: folders, Parquet, the Hub; and what several sources of pairs add up to."""
+"""Where training data come from: folders of Arrow or Parquet and the Hub's data sets; ready images are not copied."""
 
-from collections import Counter
+import io
 
 import datasets
+import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from tiny_training import SMALL, SMALL_PAIRS, before_training, pairs, run, text_encoder, words
-from torch.utils.data import DataLoader, Dataset
+from PIL import Image
+from tiny_training import mammogram, pairs, run
 
-from training.data import PAIR_COLUMNS, load_table
-from training.mixing import MixedOrder, occurrences, shares
+from dataset_builders.publishing import write_parquet
+from processing import MamClipImageProcessor
+from processing.png import encode_png
+from training.data import PAIR_COLUMNS, RESIZED, Images
+from training.resized_images import is_ready, resized
+from training.sources import is_hub_name, load_table
 
-# Parquet and the Hub
+SIZE = (64, 48)
+READY = MamClipImageProcessor(size={"height": 64, "width": 48}, do_crop=False)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return pairs(tmp_path_factory.mktemp("sources") / "pairs", cases=4)
+def saved(tmp_path_factory):
+    return pairs(tmp_path_factory.mktemp("data") / "pairs", cases=4)
 
 
-def parquet(folder, output, shards=2):
-    table = datasets.load_from_disk(folder)
-    for number in range(shards):
-        file = output / f"train-{number:05d}-of-{shards:05d}.parquet"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        table.shard(shards, number, contiguous=True).to_parquet(file)
-    return output
+@pytest.fixture(params=["as written", "beside a card", "flat"])
+def parquet(saved, tmp_path, request):
+    """The pairs as build_dataset.py --format parquet writes them, as the Hub has them, and in one heap."""
+    folder = tmp_path / "parquet"
+    folder.mkdir()
+    table = datasets.load_from_disk(saved)
+    table = table.map(
+        lambda row, i: {"image": with_path(row["image"], tmp_path / f"{i}.png")}, with_indices=True
+    )
+    write_parquet(table.cast_column("image", datasets.Image(mode="L")), folder)
+    if request.param == "beside a card":
+        card = "configs:\n- config_name: default\n  data_files:\n  - split: train\n    path: data/train-*.parquet\n"
+        (folder / "README.md").write_text(f"---\n{card}---\n")
+        (folder / "build_report.json").write_text("{}")
+    if request.param == "flat":
+        for file in (folder / "data").iterdir():
+            file.rename(folder / file.name)
+        (folder / "data").rmdir()
+    return folder
 
 
-def rows_of(table):
-    return [(row["image"].tobytes(), row["caption"], row["case_id"]) for row in table]
+def with_path(image, path):
+    image.save(path)
+    return {"bytes": None, "path": str(path)}
 
 
-@pytest.mark.parametrize("inside", ["", "data"])
-def test_parquet_holds_the_same_rows_in_the_same_order(folder, tmp_path, inside):
-    parquet(folder, tmp_path / inside)
-    found = load_table(tmp_path, PAIR_COLUMNS, "x.py")
-    assert rows_of(found) == rows_of(load_table(folder, PAIR_COLUMNS, "x.py"))
+def table_of(images):
+    file = [{"bytes": data, "path": None} for data in images]
+    return datasets.Dataset.from_dict({"image": file}, features=datasets.Features(image=datasets.Image()))
 
 
-def test_parquet_that_was_cut_short_is_refused_in_one_sentence(folder, tmp_path):
-    parquet(folder, tmp_path, shards=1)
-    (file,) = tmp_path.glob("*.parquet")
-    file.write_bytes(file.read_bytes()[:-50])
-    with pytest.raises(ValueError, match=r"cannot be read .*; make them anew\.$"):
+def pixels(seed, low=0, high=255, size=SIZE):
+    drawn = np.random.default_rng(seed).integers(low, high, size, dtype=np.uint8, endpoint=True)
+    drawn.flat[:2] = low, high
+    return drawn
+
+
+# Folders and names
+
+
+def test_parquet_gives_the_rows_that_the_arrow_folder_gives(saved, parquet):
+    arrow, table = (load_table(folder, PAIR_COLUMNS, "x.py") for folder in (saved, parquet))
+    for name in ("caption", "caption_id", "case_id"):
+        assert table[name][:] == arrow[name][:]
+    assert all(
+        np.array_equal(a["image"], b["image"]) for a, b in zip(arrow, table, strict=True)
+    ) and table.features["image"] == datasets.Image(mode="L")
+
+
+def test_parquet_of_another_program_has_images_too(saved, tmp_path):
+    table = datasets.load_from_disk(saved).cast_column("image", datasets.Image(decode=False))
+    (tmp_path / "plain").mkdir()
+    table.to_pandas().to_parquet(tmp_path / "plain" / "train.parquet")
+    found = load_table(tmp_path / "plain", PAIR_COLUMNS, "x.py")
+    assert isinstance(found[0]["image"], Image.Image)
+
+
+def test_changed_parquet_is_another_table(parquet):
+    first = load_table(parquet, PAIR_COLUMNS, "x.py")
+    again = load_table(parquet, PAIR_COLUMNS, "x.py")
+    assert first._fingerprint == again._fingerprint
+    (file,) = parquet.rglob("*.parquet")
+    first.select(range(5)).to_parquet(file)
+    changed = load_table(parquet, PAIR_COLUMNS, "x.py")
+    assert len(changed) == 5 and changed._fingerprint != first._fingerprint
+
+
+def test_a_name_of_the_hub_goes_through_the_same_call_as_a_folder(parquet, monkeypatch):
+    asked, load = [], datasets.load_dataset
+
+    def as_the_hub(name, **options):
+        asked.append((name, options))
+        return load(str(parquet), **options)
+
+    monkeypatch.setattr(datasets, "load_dataset", as_the_hub)
+    assert len(load_table("someone/pairs", PAIR_COLUMNS, "x.py")) == 8
+    assert len(load_table(parquet, PAIR_COLUMNS, "x.py")) == 8
+    assert [name for name, _ in asked] == ["someone/pairs", str(parquet)]
+    assert all(options["split"] == "train" for _, options in asked)
+
+
+def test_a_path_is_not_taken_for_a_name_of_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    assert is_hub_name("someone/pairs")
+    paths = ("demo/pears", "pairs", "/data/pairs", "./pairs", "../pairs", "a/b/c")
+    assert not any(is_hub_name(path) for path in paths)
+
+
+# What is wrong is said in one sentence
+
+
+def test_the_hub_out_of_reach(monkeypatch):
+    def fail(*args, **kwargs):
+        raise ConnectionError("Couldn't reach 'someone/pairs' on the Hub (LocalEntryNotFoundError)")
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(
+        OSError, match=r"someone/pairs is no folder, and the Hub does not give .*reach.*x\.py"
+    ):
+        load_table("someone/pairs", PAIR_COLUMNS, "x.py")
+
+
+def test_a_file_that_is_no_parquet(tmp_path):
+    (tmp_path / "train.parquet").write_bytes(b"this is not Parquet")
+    with pytest.raises(ValueError, match="the Parquet files in .* cannot be read"):
         load_table(tmp_path, PAIR_COLUMNS, "x.py")
 
 
-def test_a_name_of_the_hub_is_loaded_from_there(folder, monkeypatch):
-    asked = []
-
-    def load_dataset(name, split):
-        asked.append((name, split))
-        return datasets.load_from_disk(folder)
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    assert len(load_table("someone/atlas-pairs", PAIR_COLUMNS, "x.py")) == 8
-    assert asked == [("someone/atlas-pairs", "train")]
+def test_parquet_without_rows(saved, tmp_path):
+    datasets.load_from_disk(saved).select([]).to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(ValueError, match=r"holds no rows; make it anew with train_scripts/x.py"):
+        load_table(tmp_path, PAIR_COLUMNS, "x.py")
 
 
-def test_a_name_that_neither_the_disk_nor_the_hub_knows_is_said_in_one_sentence(monkeypatch):
-    def load_dataset(name, split):
-        raise datasets.exceptions.DatasetNotFoundError(f"Dataset '{name}' doesn't exist\non the Hub")
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    with pytest.raises(FileNotFoundError, match="someone/nothing is no folder, .*doesn't exist on the Hub"):
-        load_table("someone/nothing", PAIR_COLUMNS, "x.py")
+def test_parquet_of_another_split(saved, tmp_path):
+    (tmp_path / "data").mkdir()
+    datasets.load_from_disk(saved).to_parquet(tmp_path / "data" / "test-00000-of-00001.parquet")
+    with pytest.raises(ValueError, match="has no split 'train'.*test"):
+        load_table(tmp_path, PAIR_COLUMNS, "x.py")
 
 
-def test_a_folder_without_a_data_set_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "some" / "folder").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match="some/folder holds no data set"):
-        load_table("some/folder", PAIR_COLUMNS, "x.py")
+def test_a_column_of_images_that_holds_words(tmp_path):
+    datasets.Dataset.from_dict({name: ["a"] for name in PAIR_COLUMNS}).to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(ValueError, match="column 'image' of .* holds Value.*expected images"):
+        load_table(tmp_path, PAIR_COLUMNS, "x.py")
 
 
-def test_a_misspelt_folder_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "demo").mkdir()
-    with pytest.raises(FileNotFoundError, match="demo/pairz holds no data set"):
-        load_table("demo/pairz", PAIR_COLUMNS, "x.py")
+def test_a_script_ends_with_that_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.parquet").write_bytes(b"no")
+    arguments = ("--pairs", tmp_path / "data", "--output", tmp_path / "run", "--text_weights", "none")
+    assert run("pretrain.py", monkeypatch, *arguments) == 2
+    assert "cannot be read" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
-# Shares
+# Ready images
 
 
-@given(st.integers(0, 1000), st.lists(st.floats(0.01, 100), min_size=1, max_size=6))
-def test_shares_are_whole_and_within_one_of_exact(count, weights):
-    dealt = shares(count, weights)
-    assert sum(dealt) == count
-    exact = [weight / sum(weights) * count for weight in weights]
-    assert all(abs(share - value) < 1 for share, value in zip(dealt, exact, strict=True))
+@pytest.mark.parametrize("scaling", ["min_max", "none"])
+def test_ready_images_are_read_from_the_table_itself_and_as_the_processor_gives_them(tmp_path, scaling):
+    """Also greys that min–max stretches, a blank image, and a PNG of another program."""
+    drawn = [pixels(0), pixels(1, 7, 201), pixels(2, 3, 4), np.full(SIZE, 9, np.uint8)]
+    file = io.BytesIO()
+    Image.fromarray(pixels(4, 0, 100)).save(file, "PNG")
+    table = table_of([*map(encode_png, drawn), file.getvalue()])
+    processor = MamClipImageProcessor(size=READY.size, do_crop=False, scaling=scaling)
+    ready = resized(table, processor, cache=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists() and ready.cache_files == table.cache_files
+    expected = processor(images=[row["image"] for row in table], return_tensors="pt")["pixel_values"][:, 0]
+    images = Images(ready, SIZE, stretch=scaling == "min_max")
+    for row in range(len(table)):
+        assert torch.equal(images.pixels(row), (expected[row] * 255).round().byte())
 
 
-@given(st.lists(st.integers(0, 5)))
-def test_occurrences_count_what_came_before(values):
-    expected = [values[:place].count(value) for place, value in enumerate(values)]
-    assert occurrences(torch.tensor(values, dtype=torch.long).numpy()).tolist() == expected
+def jpeg(array):
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "JPEG")
+    return file.getvalue()
 
 
-# The order of an epoch
-
-
-def order(sizes, weights, seed=0, epoch=0):
-    starts = [sum(sizes[:n]) for n in range(len(sizes))]
-    places = [range(start, start + size) for start, size in zip(starts, sizes, strict=True)]
-    return MixedOrder(places, weights, seed, torch.tensor([epoch]))
-
-
-def drawn(sizes, weights, **when):
-    """Places and repetitions of an epoch."""
-    count = sum(sizes)
-    return [(draw % count, draw // count) for draw in order(sizes, weights, **when)]
-
-
-sizes_and_weights = st.integers(1, 4).flatmap(
-    lambda n: st.tuples(
-        st.lists(st.integers(1, 30), min_size=n, max_size=n),
-        st.lists(st.floats(0.2, 5), min_size=n, max_size=n),
-    )
+@pytest.mark.parametrize(
+    "odd",
+    [
+        encode_png(pixels(1, size=(48, 64))),
+        encode_png(pixels(1).astype(np.uint16) * 257),
+        jpeg(pixels(1)),
+        jpeg(np.stack([pixels(1)] * 3, axis=-1)),
+    ],
+    ids=["another size", "16 bits", "JPEG", "colours"],
 )
+def test_a_single_image_that_is_not_ready_has_the_table_made_anew(tmp_path, odd):
+    table = table_of([encode_png(pixels(0)), odd])
+    assert not is_ready(table, READY)
+    made = resized(table, READY, cache=tmp_path)
+    assert made.column_names == [RESIZED] and list(tmp_path.rglob("*.arrow"))
+    expected = READY(images=[row["image"] for row in table], return_tensors="pt")["pixel_values"][:, 0]
+    for row in range(2):
+        assert torch.equal(Images(made, SIZE).pixels(row), (expected[row] * 255).round().byte())
 
 
-@given(sizes_and_weights, st.integers(0, 50))
-def test_every_source_has_its_share_of_every_epoch(given_sources, epoch):
-    sizes, weights = given_sources
-    places = [place for place, _ in drawn(sizes, weights, epoch=epoch)]
-    ends = [sum(sizes[: n + 1]) for n in range(len(sizes))]
-    counts = Counter(next(n for n, end in enumerate(ends) if place < end) for place in places)
-    assert [counts[n] for n in range(len(sizes))] == shares(sum(sizes), weights)
-    assert len(places) == len(order(sizes, weights)) == sum(sizes)
+@pytest.mark.parametrize(
+    "step", [{"do_crop": True}, {"remove_labels": True}, {"orient": True}, {"published": True}]
+)
+def test_images_that_a_step_may_change_are_not_ready(step):
+    table = table_of([encode_png(pixels(0))])
+    assert is_ready(table, READY)
+    assert not is_ready(table, MamClipImageProcessor(**{"size": READY.size, "do_crop": False, **step}))
 
 
-@given(sizes_and_weights, st.integers(1, 6))
-def test_no_pair_is_drawn_twice_more_than_another_of_its_source(given_sources, epochs):
-    sizes, weights = given_sources
-    counts = Counter(place for epoch in range(epochs) for place, _ in drawn(sizes, weights, epoch=epoch))
-    start = 0
-    for size in sizes:
-        times = [counts[place] for place in range(start, start + size)]
-        assert max(times) - min(times) <= 1
-        start += size
-
-
-def test_repetitions_within_an_epoch_are_numbered():
-    draws = drawn([3, 9], [3, 1])
-    assert sorted(draws)[:9] == [(place, again) for place in range(3) for again in range(3)]
-    assert all(again == 0 for place, again in draws if place >= 3)
-
-
-def test_the_order_follows_from_seed_and_epoch():
-    assert drawn([5, 9], [1, 1], epoch=3) == drawn([5, 9], [1, 1], epoch=3)
-    others = (drawn([5, 9], [1, 1], epoch=4), drawn([5, 9], [1, 1], epoch=3, seed=1))
-    assert all(other != drawn([5, 9], [1, 1], epoch=3) for other in others)
-
-
-class Numbers(Dataset):
-    def __len__(self):
-        return 14
-
-    def __getitem__(self, draw):
-        return draw
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_several_processes_share_the_order_of_one(workers):
-    from accelerate.data_loader import prepare_data_loader
-
-    batches = [
-        list(
-            prepare_data_loader(
-                DataLoader(Numbers(), 2, sampler=order([5, 9], [1, 1], epoch=2), num_workers=workers),
-                num_processes=2,
-                process_index=rank,
-                put_on_device=False,
-                rng_types=[],
-            )
-        )
-        for rank in range(2)
+def test_part_of_a_ready_table_is_ready(tmp_path):
+    table = table_of([encode_png(pixels(seed)) for seed in range(5)]).select([3, 1])
+    ready = resized(table, READY, cache=tmp_path / "cache")
+    assert [Images(ready, SIZE).pixels(row).numpy().tolist() for row in (0, 1)] == [
+        pixels(seed).tolist() for seed in (3, 1)
     ]
-    assert len(batches[0]) == len(batches[1])
-    mixed = torch.cat([batch for pair in zip(*batches, strict=True) for batch in pair]).tolist()
-    assert mixed[:14] == list(order([5, 9], [1, 1], epoch=2))  # what follows fills up the last batch
 
 
-# The whole run
+def test_the_cache_takes_less_room_than_the_pixels(tmp_path):
+    table = table_of([jpeg(np.asarray(mammogram(seed))) for seed in range(6)])
+    big = MamClipImageProcessor(size={"height": 256, "width": 192})
+    resized(table, big, cache=tmp_path)
+    assert sum(file.stat().st_size for file in tmp_path.rglob("*.arrow")) < 0.9 * 6 * 256 * 192
 
 
-def composed(folder):
-    """Pairs as build_dataset.py --captions writes them: with the columns of records."""
-    table = datasets.load_from_disk(pairs(folder / "without", cases=6))
-    table = table.remove_columns("caption_id").add_column("birads", [2] * len(table))
-    table = table.add_column("caption_id", [f"{n:016x}" for n in range(len(table))])
-    table.save_to_disk(folder / "composed")
-    return folder / "composed"
-
-
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory):
-    place = tmp_path_factory.mktemp("mixed")
-    return {
-        **SMALL,
-        **SMALL_PAIRS,
-        "text_weights": text_encoder(place / "text"),
-        "pairs": [pairs(place / "pairs", cases=12), composed(place)],
-        "cache": place / "cache",
-    }
-
-
-def test_a_run_on_two_sources_draws_them_by_their_weights(sources, tmp_path, monkeypatch):
-    options = {**sources, "pairs_weights": [1, 3], "output": tmp_path / "out"}
-    trainer = before_training("pretrain.py", monkeypatch, *words(**options))
-    draws = list(trainer._get_train_sampler())
-    rows = [trainer.train_dataset.rows[draw % len(draws)] for draw in draws]
-    assert sum(row >= 24 for row in rows) == shares(len(draws), [1, 3])[1]
-    twice = next(draw for draw in draws if draw >= len(draws))
-    first, again = (trainer.train_dataset[place]["pixel_values"] for place in (twice % len(draws), twice))
-    assert not torch.equal(first, again)
-
-
-def test_a_run_on_two_sources_ends(sources, tmp_path, monkeypatch):
-    assert (
-        run("pretrain.py", monkeypatch, *words(**sources, pairs_weights=[1, 3], output=tmp_path / "out")) == 0
-    )
-    assert (tmp_path / "out" / "results.json").is_file()
+def test_values_that_no_byte_can_hold_are_refused():
+    with pytest.raises(ValueError, match="give scaling min_max or none"):
+        resized(table_of([encode_png(pixels(0))]), MamClipImageProcessor(size=READY.size, scaling="imagenet"))

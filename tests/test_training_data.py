@@ -1,17 +1,20 @@
 """Data for training: tables are checked, images resized once, and what is random follows from seed, epoch and row."""
 
+import json
 from dataclasses import replace
 
 import datasets
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_training import CAPTIONS, bert_tokenizer, mammogram, pairs, saved
 from torch.utils.data import DataLoader
 
-from dataset_builders.png import encode_png
 from processing import MamClipImageProcessor
-from training import data
+from processing.breast_detector import WEIGHTS_NAME
+from processing.png import encode_png
+from training import resized_images
 from training.augmentation import Augmentation
 from training.caption_forms import UNCLEAR, caption_forms
 from training.caption_sides import Flips
@@ -46,7 +49,7 @@ def table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ready(table):
-    return resized(table, PROCESSOR, encode_png)
+    return resized(table, PROCESSOR)
 
 
 @pytest.fixture
@@ -56,7 +59,7 @@ def examples(ready):
     forms = caption_forms(ready["caption"], [MIRROR])
     codes = encode_captions(tokenizer, forms.texts, 16)
     return PairExamples(
-        images=Images(ready),
+        images=Images(ready, SIZE),
         rows=range(len(ready)),
         seed=5,
         augmentation=Augmentation(),
@@ -231,7 +234,7 @@ def test_captions_stay_as_they_are_where_nothing_is_to_be_swapped():
 
 def test_labelled_images_are_mirrored_without_a_caption(ready):
     examples = LabelledExamples(
-        Images(ready), range(8), labels=[1] * 24, density_labels=[2] * 24, augmentation=FLIPS_ALONE
+        Images(ready, SIZE), range(8), labels=[1] * 24, density_labels=[2] * 24, augmentation=FLIPS_ALONE
     )
     pictures = [(examples[row]["pixel_values"], examples.images.load(row, None, None)) for row in range(8)]
     mirror = [torch.equal(found, plain.flip(1)) for found, plain in pictures]
@@ -241,7 +244,7 @@ def test_labelled_images_are_mirrored_without_a_caption(ready):
 
 def test_labelled_examples_have_the_labels_of_their_rows(ready):
     labels, density = list(range(100, 100 + len(ready))), list(range(len(ready)))
-    examples = LabelledExamples(Images(ready), rows=[7, 3], labels=labels, density_labels=density)
+    examples = LabelledExamples(Images(ready, SIZE), rows=[7, 3], labels=labels, density_labels=density)
     assert [(e["labels"], e["density_labels"]) for e in (examples[0], examples[1])] == [(107, 7), (103, 3)]
     assert len(examples) == 2
 
@@ -275,7 +278,9 @@ def test_a_batch_has_three_equal_channels_and_the_right_types(examples):
 
 
 def test_a_batch_of_labelled_images_has_no_captions(ready):
-    examples = LabelledExamples(Images(ready), range(4), labels=[2, IGNORED] * 12, density_labels=[1] * 24)
+    examples = LabelledExamples(
+        Images(ready, SIZE), range(4), labels=[2, IGNORED] * 12, density_labels=[1] * 24
+    )
     batch = Collator()([examples[i] for i in range(4)])
     assert set(batch) == {"pixel_values", "labels", "density_labels"}
     assert batch["labels"].tolist() == [2, IGNORED, 2, IGNORED]
@@ -288,17 +293,18 @@ def test_captions_have_one_number_for_one_text():
 # Images
 
 
-def test_resized_images_are_the_processor_s_within_a_grey_level(table, ready):
+def test_resized_images_are_the_processor_s_to_the_bit_of_a_byte(table, ready):
     expected = PROCESSOR(images=[row["image"] for row in table], return_tensors="pt")["pixel_values"]
     for row in range(len(table)):
-        image = Images(ready).load(row, None, np.random.default_rng(0))
+        assert torch.equal(Images(ready, SIZE).pixels(row), (expected[row, 0] * 255).round().byte())
+        image = Images(ready, SIZE).load(row, None, np.random.default_rng(0))
         assert image.dtype == torch.float32
         torch.testing.assert_close(image, expected[row, 0], atol=1 / 255, rtol=0)
 
 
 def test_without_stretching_images_are_as_the_processor_leaves_them(table):
     plain = MamClipImageProcessor(size=PROCESSOR.size, scaling="none", do_crop=False)
-    image = Images(resized(table, plain, encode_png), stretch=False).load(3, None, np.random.default_rng(0))
+    image = Images(resized(table, plain), SIZE, stretch=False).load(3, None, np.random.default_rng(0))
     expected = plain(images=table[3]["image"], return_tensors="pt")["pixel_values"][0, 0]
     torch.testing.assert_close(image, expected, atol=1 / 255, rtol=0)
 
@@ -306,7 +312,8 @@ def test_without_stretching_images_are_as_the_processor_leaves_them(table):
 def test_an_image_is_stretched_after_its_augmentation(ready):
     darker = Augmentation(rotation=0, scale=0, shift=0, brightness=0.5, gamma=0)
     images = [
-        Images(ready, stretch=stretch).load(0, darker, np.random.default_rng(3)) for stretch in (True, False)
+        Images(ready, SIZE, stretch=stretch).load(0, darker, np.random.default_rng(3))
+        for stretch in (True, False)
     ]
     assert images[0].max() == 1 and images[0].min() == 0
     assert images[1].max() != 1 or images[1].mean() > images[0].mean()
@@ -315,7 +322,7 @@ def test_an_image_is_stretched_after_its_augmentation(ready):
 def test_a_blank_image_stays_finite(tmp_path):
     blank = mammogram(0).point(lambda _: 0)
     table = datasets.load_from_disk(saved({"image": [blank]}, tmp_path / "blank"))
-    image = Images(resized(table, PROCESSOR, encode_png)).load(0, Augmentation(), np.random.default_rng(0))
+    image = Images(resized(table, PROCESSOR), SIZE).load(0, Augmentation(), np.random.default_rng(0))
     assert (image == 0).all()
 
 
@@ -326,46 +333,105 @@ def test_a_resized_table_keeps_its_other_columns(table, ready):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """How often images are resized."""
-    calls, resize = [], data._resize
+    """The rows of the images that are made ready, one after the other."""
+    rows, encode = [], resized_images._Encoded.__getitem__
 
-    def counting(rows, processor, encode, forked=False):
-        calls.append(len(rows["image"]))
-        return resize(rows, processor, encode, forked)
+    def counting(self, place):
+        rows.append(self.rows[place])
+        return encode(self, place)
 
-    monkeypatch.setattr(data, "_resize", counting)
-    return calls
+    monkeypatch.setattr(resized_images._Encoded, "__getitem__", counting)
+    return rows
+
+
+def bytes_of(table):
+    return [image["bytes"] for image in table[RESIZED]]
 
 
 @pytest.mark.parametrize("cache", [None, "cache"])
 def test_images_are_resized_once_and_found_again(tmp_path, counted, cache):
     folder = pairs(tmp_path / "pairs", cases=3)
     cache = cache and tmp_path / cache
-    first = resized(load_table(folder, PAIR_COLUMNS, "x.py"), PROCESSOR, encode_png, cache=cache)
+    first = resized(load_table(folder, PAIR_COLUMNS, "x.py"), PROCESSOR, cache=cache)
     again = resized(
-        load_table(folder, PAIR_COLUMNS, "x.py"), MamClipImageProcessor(**settings()), encode_png, cache=cache
+        load_table(folder, PAIR_COLUMNS, "x.py"), MamClipImageProcessor(**settings()), cache=cache
     )
-    assert sum(counted) == 6
-    assert first[RESIZED] == again[RESIZED]
-    written = {file.parent for file in tmp_path.rglob("*.arrow") if not file.name.startswith("data")}
+    assert counted == list(range(6))
+    assert bytes_of(first) == bytes_of(again)
+    written = {file.parent.parent for file in tmp_path.rglob("*.arrow") if not file.name.startswith("data")}
     assert written == {cache or folder}
 
 
-def test_another_processor_or_another_table_is_resized_anew(tmp_path, counted):
+def test_another_processor_another_detector_or_another_table_is_resized_anew(tmp_path, counted):
     folder, cache = pairs(tmp_path / "pairs", cases=3), tmp_path / "cache"
     table = load_table(folder, PAIR_COLUMNS, "x.py")
-    resized(table, PROCESSOR, encode_png, cache=cache)
+    resized(table, PROCESSOR, cache=cache)
     for change in ({"do_crop": False}, {"size": {"height": 32, "width": 48}}, {"antialias": False}):
-        resized(table, MamClipImageProcessor(**{**settings(), **change}), encode_png, cache=cache)
-    part = resized(table.select([4, 1]), PROCESSOR, encode_png, cache=cache)
-    assert counted == [6, 6, 6, 6, 2]
-    assert part[0][RESIZED] == resized(table, PROCESSOR, encode_png, cache=cache)[4][RESIZED]
+        resized(table, MamClipImageProcessor(**{**settings(), **change}), cache=cache)
+    part = resized(table.select([4, 1]), PROCESSOR, cache=cache)
+    assert len(counted) == 4 * 6 + 2
+    assert bytes_of(part)[0] == bytes_of(resized(table, PROCESSOR, cache=cache))[4]
+    assert len(counted) == 26
+    resized(table, other_detector(tmp_path), cache=cache)
+    assert len(counted) == 32
+
+
+def other_detector(folder):
+    """The same processor with weights that are a little different."""
+    PROCESSOR.save_pretrained(folder / "other")
+    tensors = load_file(folder / "other" / WEIGHTS_NAME)
+    next(tensor for tensor in tensors.values() if tensor.is_floating_point()).mul_(1.01)
+    save_file(tensors, folder / "other" / WEIGHTS_NAME)
+    return MamClipImageProcessor.from_pretrained(folder / "other")
+
+
+def test_a_table_that_was_put_in_the_place_of_another_is_resized_anew(tmp_path, counted):
+    """Also where datasets gives it the same fingerprint, as that of a builder whose code was changed."""
+    state = None
+    for number in range(2):
+        table = {name: [name] * 2 for name in PAIR_COLUMNS} | {"image": [mammogram(number), mammogram(9)]}
+        folder = saved(table, tmp_path / "pairs")
+        state = state or (folder / "state.json").read_text()
+        fingerprint = json.loads(state)["_fingerprint"]
+        now = json.loads((folder / "state.json").read_text()) | {"_fingerprint": fingerprint}
+        (folder / "state.json").write_text(json.dumps(now))
+        resized(load_table(folder, PAIR_COLUMNS, "x.py"), PROCESSOR, cache=tmp_path / "cache")
+    assert len(counted) == 4
+
+
+def test_work_that_was_interrupted_goes_on_behind_its_last_whole_shard(tmp_path, monkeypatch, table, counted):
+    monkeypatch.setattr(resized_images, "SHARD", 5)
+    encode = resized_images._Encoded.__getitem__
+
+    def until_13(self, place):
+        if self.rows[place] == 13:
+            raise KeyboardInterrupt
+        return encode(self, place)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(resized_images._Encoded, "__getitem__", until_13)
+        resized(table, PROCESSOR, cache=tmp_path)
+    assert not list(tmp_path.rglob("*.part"))
+    counted.clear()
+    whole = resized(table, PROCESSOR, cache=tmp_path)
+    assert counted == list(range(10, 24))
+    assert bytes_of(whole) == bytes_of(resized(table, PROCESSOR, cache=tmp_path / "other"))
+
+
+def test_an_image_that_cannot_be_read_is_named_and_leaves_no_half_shard(tmp_path):
+    columns = {name: ["a"] * 2 for name in PAIR_COLUMNS} | {"image": [mammogram(0), mammogram(1)]}
+    table = datasets.load_from_disk(saved(columns, tmp_path / "pairs"))
+    broken = [{"bytes": encode_png(np.eye(9, dtype=np.uint8)), "path": None}, {"bytes": b"no", "path": None}]
+    table = datasets.Dataset.from_dict({"image": broken}, features=table.select_columns("image").features)
+    with pytest.raises(ValueError, match="image 1 of 2 cannot be read"):
+        resized(table, PROCESSOR, cache=tmp_path / "cache")
+    assert [file.name for file in (tmp_path / "cache").rglob("*") if file.is_file()] == [".lock"]
 
 
 def test_several_processes_give_the_same_images(tmp_path, monkeypatch, table, ready):
-    monkeypatch.setattr(data, "MANY", 2)
-    shared = resized(table, PROCESSOR, encode_png, cache=tmp_path, processes=2)
-    assert shared[RESIZED] == ready[RESIZED]
+    monkeypatch.setattr(resized_images, "MANY", 2)
+    shared = resized(table, PROCESSOR, cache=tmp_path, processes=2)
+    assert bytes_of(shared) == bytes_of(ready)
 
 
 def settings():

@@ -64,7 +64,7 @@ def parse_args() -> argparse.Namespace:
         "--format",
         choices=FORMATS,
         default="folder",
-        help="folder, which training reads, or Parquet with the images in it (default: %(default)s)",
+        help="folder (Arrow), or Parquet with the images in it; training reads both (default: %(default)s)",
     )
     parser.add_argument(
         "--push-to-hub",

@@ -27,7 +27,6 @@ from transformers import EvalPrediction, TrainingArguments, set_seed
 from dataset_builders.birads import UNKNOWN
 from dataset_builders.labelled_data import LabelledData, labelled_data
 from dataset_builders.labelled_splits import CLASS_NAMES, TASKS
-from dataset_builders.png import encode_png
 from evaluation.metrics import birads_metrics, density_metrics
 from evaluation.prediction_table import prediction_table, write_predictions
 from training.adapters import lora_facts
@@ -133,7 +132,7 @@ def ready_examples(
     options: ClassificationOptions, arguments, records: Dataset, data: LabelledData, model, processor
 ) -> LabelledExamples:
     """All rows, unaugmented: as resized images, or as features of these where the heads alone are trained."""
-    images = resized(records, processor, encode_png, cache=options.cache, processes=options.workers)
+    images = resized(records, processor, cache=options.cache, processes=options.workers)
     examples = labelled_examples(options, images, processor, *data.labels.values())
     if not on_features(options):
         return examples

@@ -35,7 +35,6 @@ from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 
 from dataset_builders.labelled_data import labelled_data
-from dataset_builders.png import encode_png
 from evaluation.comparison import (
     SCORES,
     comparisons,
@@ -193,7 +192,7 @@ def prepare_images(options: LearningCurveOptions, cells: Sequence[Cell]) -> None
         table = load_table(options.data, RECORD_COLUMNS, "build_dataset.py")
         for cell in {cell.arm: cell for cell in cells}.values():
             processor = classifier_processor(cell.options)
-            resized(table, processor, encode_png, cache=options.cache, processes=options.workers)
+            resized(table, processor, cache=options.cache, processes=options.workers)
 
 
 def do_run(cell: Cell, phantom: bool) -> None:

@@ -5,9 +5,10 @@
 Every option can be a field of the YAML file. --start-from FOLDER goes on from a pretrained model, or from a published
 one that convert_published.py has converted; what that folder settles, such as the architecture, is left out then.
 Pairs are split by whole cases: a part chooses the checkpoint by its loss or, with --best recall, by retrieval; another
-measures retrieval at the end. Pairs whose column is_mammogram says no are left out. A run that was interrupted goes on
-from its last checkpoint when it is started again with the same options; SIGTERM saves one first. --preview FILE.html
-shows what augmentation makes of some pairs and their captions, and trains nothing. OUTPUT holds the best model, its
+measures retrieval at the end. Pairs whose column is_mammogram says no are left out. --pairs A B --pairs-weights 2 1
+draws twice as often from A as from B, whatever their sizes. A run that was interrupted goes on from its last checkpoint
+when it is started again with the same options; SIGTERM saves one first. --preview FILE.html shows what augmentation
+makes of some pairs and their captions, and trains nothing. OUTPUT holds the best model, its
 processor and results.json; with --lora, the adapters are merged into that model, and OUTPUT/adapter holds them by
 themselves, for peft.
 """
@@ -23,7 +24,6 @@ from torch import Tensor
 from transformers import set_seed
 
 from dataset_builders.folds import split_by_case
-from dataset_builders.png import encode_png
 from evaluation.augmented_pairs import AugmentedPair, Drawn, write_augmented_pairs
 from evaluation.pictures import spread_rows
 from evaluation.report_tables import place_of
@@ -100,7 +100,7 @@ def main() -> None:
     note_terms(model.config, options.pairs)
     start_run(options)
     with arguments.main_process_first(desc="resizing the images"):
-        table = resized_pairs(options, tables, processor.image_processor, encode_png)
+        table = resized_pairs(options, tables, processor.image_processor)
     examples = pair_examples(options, table, processor)
     examples = with_pooled_captions(examples, model, processor.tokenizer.pad_token_id)
     train, validation, held_out = (replace(examples, rows=rows) for rows in splits)
@@ -117,9 +117,10 @@ def main() -> None:
             **best_epoch(trainer.state),
             **lora_facts(trainer.model, options),
             "data_terms": data_terms(model.config.provenance),
-            "n_train": len(train),
+            "n_train": len(splits[0]),
             "n_validation": len(validation),
             "n_held_out": len(held_out),
+            **({} if order is None else {"draws": dict(zip(options.pairs, order.draws, strict=True))}),
             "held_out": note_held_out(cases, held_out.rows),
             "speed": trainer.meter.summary(),
             "seconds": round(time.monotonic() - began, 1),
@@ -148,7 +149,7 @@ def write_preview(options: PretrainingOptions) -> None:
     rows = only_mammograms(tables, split_by_case(table["case_id"][:], *fractions, options.seed))[0]
     train = table.select(rows)
     shown = train.select(spread_rows(train["case_id"][:], PREVIEWED))
-    views = preview_pairs(options, shown, PREVIEWED_EPOCHS, encode_png)
+    views = preview_pairs(options, shown, PREVIEWED_EPOCHS)
     pairs = [
         AugmentedPair(place_of(pair), [Drawn(*view) for view in draws])
         for pair, draws in zip(shown.remove_columns("image"), views, strict=True)

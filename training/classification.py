@@ -82,8 +82,9 @@ def labelled_examples(
     density_labels: Sequence[int],
 ) -> LabelledExamples:
     """All rows of a table with resized images, unaugmented; splits are made from it with other `rows`."""
+    size = (processor.size["height"], processor.size["width"])
     return LabelledExamples(
-        images=Images(table, processor.scaling == "min_max"),
+        images=Images(table, size, processor.scaling == "min_max"),
         rows=range(len(table)),
         seed=options.seed,
         fixed=True,

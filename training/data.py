@@ -1,91 +1,31 @@
-"""From a saved data set to model input: images cropped and resized once, captions masked anew in every epoch."""
+"""From a table of images to batches: pixels decoded, images augmented and captions masked anew in every epoch."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 import torch
-from datasets.fingerprint import Hasher
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.io import decode_png
 
-from processing import MamClipImageProcessor
+from processing.png import decode_png
 
 from .augmentation import Augmentation
 from .caption_forms import UNCLEAR
 from .caption_sides import Flips
 from .masking import IGNORED, EncodedCaption, WordMasking
+from .resized_images import RESIZED, stretched
+from .resized_images import resized as resized  # with load_table, where scripts look for them
+from .sources import load_table as load_table
 
 PAIR_COLUMNS = ("image", "caption", "caption_id", "case_id")
 RECORD_COLUMNS = ("image", "patient_id", "exam_id", "laterality", "view", "birads", "density")
-RESIZED = "pixels"  # the column that holds a resized image: a grey PNG of 8 bits
 Augment = Callable[[Tensor, np.random.Generator], Tensor]
-HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-MANY = 500  # images from which on several processes resize faster than one
-
-
-def load_table(folder: str | Path, columns: Sequence[str], maker: str) -> datasets.Dataset:
-    """A data set with random access; `maker` is the script that writes such folders, for the error message.
-
-    folder: as `save_to_disk` writes it, or with Parquet files in it or in its folder `data`, or the name of a data set
-    on the Hub, OWNER/NAME, of which the split "train" is taken. It is memory-mapped, never streamed: an epoch is then
-    shuffled as a whole, and a run that was interrupted goes on at its very row. Parquet is unpacked into the cache of
-    `datasets` for that, once.
-
-    Raises FileNotFoundError where there is none, ValueError where it is empty or lacks a column.
-    """
-    no_rows = f"{folder} holds no rows; make it anew with train_scripts/{maker}."
-    try:
-        table = _opened(str(folder), maker)
-    except IndexError as error:  # what datasets raises for a table that was saved without rows
-        raise ValueError(no_rows) from error
-    if not isinstance(table, datasets.Dataset):
-        raise ValueError(f"{folder} holds the splits {', '.join(table)}; give the folder of one of them.")
-    missing = [name for name in columns if name not in table.column_names]
-    if missing:
-        raise ValueError(f"{folder} has no column {missing[0]!r}; found {', '.join(table.column_names)}.")
-    if not len(table):
-        raise ValueError(no_rows)
-    return table
-
-
-def _opened(name: str, maker: str) -> datasets.Dataset | datasets.DatasetDict:
-    folder = Path(name)
-    if any((folder / file).is_file() for file in ("dataset_info.json", "dataset_dict.json")):
-        return datasets.load_from_disk(name)
-    if not folder.parent.is_dir() and HUB_NAME.fullmatch(name):  # else it is a misspelt folder
-        return _from_hub(name, maker)
-    files = sorted(str(file) for place in (folder, folder / "data") for file in place.glob("*.parquet"))
-    if not files:
-        raise FileNotFoundError(f"{folder} holds no data set; make one with train_scripts/{maker}.")
-    try:
-        return datasets.load_dataset("parquet", data_files=files, split="train")
-    except (
-        ValueError,
-        datasets.exceptions.DatasetGenerationError,
-    ) as error:  # Arrow's errors are ValueErrors
-        reason = " ".join(str(error.__cause__ or error).split())
-        raise ValueError(
-            f"the Parquet files in {folder} cannot be read ({reason}); make them anew."
-        ) from error
-
-
-def _from_hub(name: str, maker: str) -> datasets.Dataset:
-    try:
-        return datasets.load_dataset(name, split="train")
-    except (ValueError, OSError) as error:  # of which datasets' own errors are
-        reason = " ".join(str(error).split())[:200]
-        raise FileNotFoundError(
-            f"{name} is no folder, and not to be had from the Hub ({reason}); make one with train_scripts/{maker}."
-        ) from error
 
 
 def only_mammograms(tables: Sequence[datasets.Dataset], splits: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -106,67 +46,29 @@ def only_mammograms(tables: Sequence[datasets.Dataset], splits: Sequence[Sequenc
     return kept
 
 
-def resized(
-    table: datasets.Dataset,
-    processor: MamClipImageProcessor,
-    encode: Callable[[np.ndarray], bytes],
-    *,
-    cache: str | Path | None = None,
-    processes: int = 1,
-) -> datasets.Dataset:
-    """The table with its images made ready once: the column RESIZED in the place of `image`.
-
-    encode: (H, W) uint8 → the bytes of a PNG. The result is kept beside the table's own files, or in the folder
-    `cache`, and found again by a fingerprint of the table and of the processor's settings; it is read from disk as it
-    is needed. An image of 1024 × 768 pixels takes about a quarter of a megabyte.
-    """
-    key = Hasher.hash((table._fingerprint, processor.to_dict(), datasets.__version__, "resized 2"))
-    file = None if cache is None else Path(cache) / f"resized-{key}.arrow"
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    shared = processes > 1 and len(table) >= MANY
-    return table.map(
-        _resize,
-        batched=True,
-        batch_size=16,
-        remove_columns=["image"],
-        fn_kwargs={"processor": processor, "encode": encode, "forked": shared},
-        num_proc=processes if shared else None,
-        cache_file_name=None if file is None else str(file),
-        new_fingerprint=key,
-        desc="Resizing images",
-    )
-
-
-def _resize(
-    rows: Mapping[str, list],
-    processor: MamClipImageProcessor,
-    encode: Callable[[np.ndarray], bytes],
-    forked: bool = False,
-) -> dict[str, list[bytes]]:
-    if forked:  # torch's threads do not survive a fork: a process that waited for them would wait for ever
-        torch.set_num_threads(1)
-    pixels = processor(images=rows["image"], return_tensors="pt")["pixel_values"][:, 0]
-    return {RESIZED: [encode(image.numpy()) for image in (pixels * 255).round().byte()]}
-
-
 @dataclass
 class Images:
-    """The resized images of a table, as floats.
+    """The resized images of a table, decoded as they are asked for.
 
-    stretch: whether each image is stretched to [0, 1] after its augmentation, as published.
+    size: (height, width); stretch: whether each image is stretched to [0, 1], before and after its augmentation, as
+    published.
     """
 
     table: datasets.Dataset
+    size: tuple[int, int]
     stretch: bool = True
 
     def load(self, row: int, augment: Augment | None, rng: np.random.Generator) -> Tensor:
         """Image number `row` of the table → (H, W) float32 in [0, 1]; augment: (H, W) uint8 → the like."""
-        stored = torch.frombuffer(bytearray(self.table[row][RESIZED]), dtype=torch.uint8)
-        image = decode_png(stored)[0]
+        image = self.pixels(row)
         image = image / 255 if augment is None else augment(image, rng)
-        low, high = image.min(), image.max()
-        return (image - low) / (high - low) if self.stretch and high > low else image
+        low, high = image.aminmax()
+        return image.sub_(low).div_(high - low) if self.stretch and high > low else image
+
+    def pixels(self, row: int) -> Tensor:
+        """Image number `row` of the table → (H, W) uint8, as the image processor gives it."""
+        image = decode_png(self.table[row][RESIZED]["bytes"], *self.size)
+        return stretched(image) if self.stretch else image
 
 
 @dataclass
@@ -273,8 +175,7 @@ class Collator:
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
         batch = {name: [example[name] for example in examples] for name in examples[0]}
-        grey = torch.stack(batch.pop("pixel_values"))[:, None]
-        result = {"pixel_values": grey.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)}
+        result = {"pixel_values": three_channels(batch.pop("pixel_values"))}
         if "input_ids" in batch:
             result["attention_mask"] = padded([torch.ones_like(row) for row in batch["input_ids"]], 0)
         if "pooled_captions" in batch:
@@ -283,6 +184,19 @@ class Collator:
         for name in fills.keys() & batch.keys():
             result[name] = padded(batch.pop(name), fills[name])
         return result | {name: torch.tensor(values, dtype=torch.long) for name, values in batch.items()}
+
+
+def three_channels(images: list[Tensor]) -> Tensor:
+    """Grey images (H, W) float32 → (B, 3, H, W), in memory by channels last.
+
+    NumPy asks for huge pages, and each image is written three times where it belongs: a third of the time of
+    `expand` and `contiguous`, which cost more than decoding.
+    """
+    pixels = np.empty((len(images), *images[0].shape, 3), np.float32)
+    for place, image in enumerate(images):
+        for channel in range(3):
+            pixels[place, ..., channel] = image.numpy()
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
 def padded(rows: list[Tensor], value: int) -> Tensor:

@@ -9,6 +9,8 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
+from .sources import is_hub_name
+
 REPORT = "build_report.json"  # what build_dataset.py writes beside its data
 PREFIX = "data_"  # of keys in the provenance; the name of the data set follows
 WEIGHTS = {
@@ -21,27 +23,33 @@ WEIGHTS = {
 def note_terms(config: PreTrainedConfig, folders: Iterable[str | Path]) -> None:
     """Record in the provenance, which weights keep wherever they go, the terms of the data in some folders.
 
-    The terms of data that an earlier stage has seen stay; folders without terms, as of phantoms, add nothing. The terms
-    of a data set of the Hub are on its page, where no program can tell what they allow: so its owners must be asked.
+    The terms of data that an earlier stage has seen stay; folders without terms, as of phantoms, add nothing. A data
+    set of the Hub, which has no report, is noted as one that binds its weights.
     """
     config.provenance = {**config.provenance, **_terms_in(folders)}
 
 
 def _terms_in(folders: Iterable[str | Path]) -> dict[str, dict[str, str]]:
     found = {}
-    for name in (str(folder) for folder in folders if not Path(folder).exists()):
-        page = f"https://huggingface.co/datasets/{name}"
-        found[f"{PREFIX}{name}"] = {
-            "licence": "see its page",
-            "citation": page,
-            "homepage": page,
-            "weights": "permission",
-        }
-    for report in (Path(folder) / REPORT for folder in folders):
+    for folder in folders:
+        if is_hub_name(folder):
+            found[f"{PREFIX}{folder}"] = _terms_of_the_hub(str(folder))
+            continue
+        report = Path(folder) / REPORT
         about = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
         if about.get("terms"):
             found[f"{PREFIX}{about['source']}"] = about["terms"]
     return found
+
+
+def _terms_of_the_hub(name: str) -> dict[str, str]:
+    """Only a person can read the card of a data set of the Hub: until then, weights are not to be published."""
+    return {
+        "licence": "as its card says",
+        "citation": f"see the card of {name}",
+        "homepage": f"https://huggingface.co/datasets/{name}",
+        "weights": "permission",
+    }
 
 
 def data_terms(provenance: Mapping[str, Any]) -> dict[str, dict[str, str]]:

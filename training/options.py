@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from math import inf
 from typing import Any, Literal
 
 BIOMEDBERT = "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext"
@@ -99,7 +100,9 @@ class TrainingOptions:
     )
     brightness: float = option(0.1, "augmentation: brighten or darken by up to this fraction")
     gamma: float = option(0.15, "augmentation: exponent of the grey values, from 1 − x to 1 / (1 − x)")
-    cache: str | None = option(None, "folder for the resized images; by default beside the data set")
+    cache: str | None = option(
+        None, "folder for the resized images, where any have to be made; by default beside the data set"
+    )
     keep_checkpoints: bool = option(False, "keep OUTPUT/checkpoints when training has ended")
     save_minutes: float = option(
         30.0, "a checkpoint after so many minutes, beside that of every epoch; 0: epochs alone"
@@ -153,12 +156,13 @@ class PretrainingOptions(TrainingOptions):
 
     pairs: list[str] = option(
         [],
-        "folders of image–caption pairs, as extract_pairs.py and build_dataset.py --captions write them, or OWNER/NAME "
-        "of a data set on the Hub",
+        "image–caption pairs: folders as extract_pairs.py or build_dataset.py --captions write them, also Parquet, "
+        "or data sets of the Hub",
     )
     pairs_weights: list[float] = option(
         [],
-        "how often each of the pairs' folders is drawn, relative to each other; by default, as it is large",
+        "one for each of pairs: their shares of the draws of an epoch, which is as long as all training pairs "
+        "together; by default each pair comes once",
     )
     preview: str | None = option(
         None, "HTML file: show some augmented pairs with their captions in it, and do not train"
@@ -195,6 +199,7 @@ class PretrainingOptions(TrainingOptions):
 
     def check(self) -> None:
         super().check()
+        self._check_weights()
         _check_image_size(self.image_size)
         _require(self.micro_batch >= 0, "micro_batch", self.micro_batch, "0 or more")
         _require(0 < self.mask_probability < 1, "mask_probability", self.mask_probability, "between 0 and 1")
@@ -212,12 +217,12 @@ class PretrainingOptions(TrainingOptions):
             raise ValueError(RANDOM_TOWER)
 
     def _check_weights(self) -> None:
-        weights = self.pairs_weights
-        if weights and (len(weights) != len(self.pairs) or min(weights) <= 0):
-            raise ValueError(
-                f"pairs_weights is {' '.join(f'{weight:g}' for weight in weights)} for {len(self.pairs)} folders of "
-                "pairs; expected a number above 0 for each."
-            )
+        given, wanted = (
+            self.pairs_weights,
+            f"one number above 0 for each of the {len(self.pairs)} pairs, or none",
+        )
+        right = len(given) in (0, len(self.pairs)) and all(0 < weight < inf for weight in given)
+        _require(right, "pairs_weights", given, wanted)
 
 
 @dataclass
@@ -226,7 +231,10 @@ class ClassificationOptions(TrainingOptions):
 
     towers = ("vision",)
 
-    data: str | None = option(None, "folder of labelled images, as build_dataset.py writes it")
+    data: str | None = option(
+        None,
+        "labelled images: a folder as build_dataset.py writes it, also Parquet, or a data set of the Hub",
+    )
     encoder: str | None = option(
         "", "pretraining or release folder whose vision encoder to start from, or none"
     )

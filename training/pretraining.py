@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -107,7 +107,7 @@ def pair_examples(
     forms = caption_forms(table["caption"], ways, swap=options.augmentation != "published")
     encoded = encode_captions(processor.tokenizer, forms.texts, options.context_length)
     return PairExamples(
-        images=Images(table, processor.image_processor.scaling == "min_max"),
+        images=Images(table, tuple(options.image_size), processor.image_processor.scaling == "min_max"),
         rows=range(len(table)),
         seed=options.seed,
         fixed=True,
@@ -118,15 +118,10 @@ def pair_examples(
 
 
 def resized_pairs(
-    options: PretrainingOptions,
-    tables: Sequence[datasets.Dataset],
-    processor: MamClipImageProcessor,
-    encode: Callable[[np.ndarray], bytes],
+    options: PretrainingOptions, tables: Sequence[datasets.Dataset], processor: MamClipImageProcessor
 ) -> datasets.Dataset:
-    """The tables in one, of resized images and their captions."""
-    ready = [
-        resized(table, processor, encode, cache=options.cache, processes=options.workers) for table in tables
-    ]
+    """The tables in one: resized images and captions, which atlas pairs and captioned records have alike."""
+    ready = [resized(table, processor, cache=options.cache, processes=options.workers) for table in tables]
     return datasets.concatenate_datasets([table.select_columns([RESIZED, "caption"]) for table in ready])
 
 

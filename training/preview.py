@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from tempfile import TemporaryDirectory
 
 import datasets
-import numpy as np
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -26,19 +25,11 @@ DONE = {
 View = tuple[Image.Image, str, str]  # mode L; what was done to its sides; its caption then
 
 
-def preview_pairs(
-    options: PretrainingOptions,
-    pairs: datasets.Dataset,
-    epochs: int,
-    encode: Callable[[np.ndarray], bytes],
-) -> list[list[View]]:
-    """For every pair: as it is, then as each of the first epochs draws it. Leaves no file behind.
-
-    encode: as `resized` takes it.
-    """
+def preview_pairs(options: PretrainingOptions, pairs: datasets.Dataset, epochs: int) -> list[list[View]]:
+    """For every pair: as it is, then as each of the first epochs draws it. Leaves no file behind."""
     processor = new_processor(options)
     with TemporaryDirectory() as cache:
-        table = resized_pairs(replace(options, cache=cache), [pairs], processor.image_processor, encode)
+        table = resized_pairs(replace(options, cache=cache), [pairs], processor.image_processor)
         examples = pair_examples(options, table, processor)
         examples = replace(examples, fixed=False, augmentation=augmentation(options))
         places = tqdm(range(len(examples)), "Augmenting", unit="pair")
