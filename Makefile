@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help install ocr demo compare test test-slow lint bench clean
+.PHONY: help install ocr demo compare compare-batches test test-slow lint bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo "make test       install, then run the test suite (no hub, no GPU)"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make compare    pretrained against unpretrained encoder with few labels, three seeds (after make demo)"
+	@echo "make compare-batches  an exact batch of 64 against 8 pairs at a time, three seeds (after make demo)"
 	@echo "make bench      speed and memory, as ratios"
 	@echo "make lint       ruff check and ruff format --check"
 	@echo "make clean      remove demo/ and mamclip/ (the virtual environment stays)"

@@ -51,3 +51,7 @@ $(DEMO)/report.html: | mamclip/config.json $(DEMO)/classifier_scratch/results.js
 compare: $(DEMO)/pretrained/results.json $(DEMO)/records/dataset_info.json
 	$(PYRUN) train_scripts/learning_curve.py --config configs/classify_demo.yaml --data $(DEMO)/records \
 	    --encoders $(DEMO)/pretrained none --seeds 0 1 2 --phantom --output $(DEMO)/learning_curve
+
+compare-batches: $(DEMO)/pairs/extraction.json $(DEMO)/minilm/config.json
+	OMP_NUM_THREADS=$(THREADS) $(PYRUN) train_scripts/compare_batches.py --config configs/compare_batches.yaml \
+	    --pairs $(DEMO)/pairs --seeds 0 1 2 --output $(DEMO)/compare_batches

@@ -9,6 +9,7 @@ HERE = Path(__file__).parent
 CORE = [
     "accelerate>=1.10",
     "datasets>=4.4",
+    "filelock>=3.13",
     "huggingface_hub>=1.0",
     "imagehash>=4.3",
     "isal>=1.7",  # Intel's deflate, which writes PNGs several times faster than zlib
@@ -53,6 +54,9 @@ CLUSTER = ["ray>=2.50"]
 # Reading atlases. PyMuPDF is AGPL-3.0 (or commercial), which is why it is not in the core.
 ATLAS = ["pymupdf>=1.24,<2", "pytesseract>=0.3.13", "rapidfuzz>=3.9"]
 
+# Training curves in the browser (report_to).
+TRACKING = ["tensorboard>=2.19"]
+
 # Low-rank adapters in pretraining and classification.
 LORA = ["peft>=0.19"]
 
@@ -71,6 +75,7 @@ BENCH = ["medip>=0.2"]
 TEST = [
     "hypothesis>=6.100",
     "imagecodecs>=2026.3",  # encodes the JPEG syntaxes that the tests' DICOM files are written in
+    "psutil>=6.0",
     "pytest>=8.3",
     "pytest-xdist>=3.6",
     "ruff>=0.14",
@@ -80,6 +85,7 @@ TEST = [
     *LORA,
     *ONNX,
     *SEARCH,
+    *TRACKING,
 ]
 
 setup(
@@ -117,6 +123,7 @@ setup(
         "lora": LORA,
         "onnx": ONNX,
         "search": SEARCH,
+        "tracking": TRACKING,
         "demo": DEMO,
         "test": TEST,
     },

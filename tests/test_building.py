@@ -30,7 +30,8 @@ from dataset_builders.phantom.case import draw_case
 from dataset_builders.publishing import push_private
 from dataset_builders.terms import Terms
 from processing import MamClipImageProcessor, read_image
-from training.data import PAIR_COLUMNS, RECORD_COLUMNS, load_table
+from training.data import PAIR_COLUMNS, RECORD_COLUMNS
+from training.sources import load_table
 
 ROOT = Path(__file__).resolve().parent.parent
 TERMS = Terms("Research only", "Somebody et al., A data set.", "https://example.org/set", "permission")

@@ -26,11 +26,12 @@ from evaluation.metrics import birads_metrics, density_metrics
 from evaluation.prediction_table import prediction_table
 from modeling_mamclip import MamClipForImageClassification
 from modeling_mamclip.encoders_mamclip import MamClipVisionEncoder
-from training.data import RECORD_COLUMNS, load_table
+from training.data import RECORD_COLUMNS
 from training.features import ProbeHeads
 from training.mixing import balanced_order
 from training.options import ClassificationOptions
 from training.origin import data_fingerprint
+from training.sources import load_table
 
 CLASSIFY = "classify.py"
 FINETUNED = Path(__file__).resolve().parent / "golden" / "published_tiny" / "finetune_tiny.pth"
@@ -445,7 +446,10 @@ def test_an_interrupted_extraction_goes_on(command, place, tmp_path, monkeypatch
 
 def test_a_probe_on_features_learns_as_one_that_runs_the_encoder(command, place, tmp_path, monkeypatch):
     """The same trainer: without augmentation, both have the same weights in the end."""
-    still = {"rotation": 0, "scale": 0, "shift": 0, "brightness": 0, "gamma": 0, "flip": False}
+    still = dict.fromkeys(
+        ("rotation", "scale", "shift", "distortion", "brightness", "gamma", "marker_dropout"), 0
+    )
+    still["flip"] = False
     options = {"encoder": place / "pretrained", "linear_probe": True, "epochs": 2, **still}
     for name, changes in (("features", {}), ("images", {"augment_probe": True})):
         assert run(CLASSIFY, monkeypatch, *command(tmp_path / name, **options, **changes)) == 0

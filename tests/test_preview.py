@@ -7,9 +7,10 @@ from PIL import Image
 from tiny_training import CAPTIONS, SMALL, SMALL_PAIRS, mammogram, pairs, run, saved, text_encoder, words
 
 from evaluation.augmented_pairs import AugmentedPair, Drawn, changed_words, write_augmented_pairs
-from training.data import PAIR_COLUMNS, load_table
+from training.data import PAIR_COLUMNS
 from training.options import PretrainingOptions
 from training.preview import preview_pairs, unclear_captions
+from training.sources import load_table
 
 PRETRAIN = "pretrain.py"
 
@@ -99,7 +100,7 @@ def test_captions_that_need_not_follow_are_never_unclear():
 @pytest.mark.parametrize(
     "options, said",
     [
-        ({"text_weights": "nowhere"}, "the tokenizer of 'nowhere' could not be loaded"),
+        ({"text_weights": "/nowhere"}, "the tokenizer of '/nowhere' could not be loaded"),
         ({"preview": "."}, ". is a folder; name a page with --preview, such as preview.html."),
     ],
 )

@@ -12,8 +12,8 @@ from tiny_training import mammogram, pairs, run
 from dataset_builders.publishing import write_parquet
 from processing import MamClipImageProcessor
 from processing.png import encode_png
-from training.data import PAIR_COLUMNS, RESIZED, Images
-from training.resized_images import is_ready, resized
+from training.data import PAIR_COLUMNS, Images
+from training.resized_images import RESIZED, is_ready, resized
 from training.sources import is_hub_name, load_table
 
 SIZE = (64, 48)

@@ -20,17 +20,16 @@ from training.caption_forms import UNCLEAR, caption_forms
 from training.caption_sides import Flips
 from training.data import (
     PAIR_COLUMNS,
-    RESIZED,
     Collator,
     Images,
     LabelledExamples,
     PairExamples,
-    load_table,
     number_captions,
     only_mammograms,
-    resized,
 )
 from training.masking import IGNORED, WordMasking, encode_captions
+from training.resized_images import RESIZED, resized
+from training.sources import load_table
 
 SIZE = (64, 48)
 MIRROR = Flips(True, False)

@@ -37,10 +37,11 @@ from dataset_builders.near_duplicates import MOST
 from evaluation.audit_page import write_audit
 from evaluation.pictures import small_picture
 from training.cli import ScriptParser, run_script
-from training.data import PAIR_COLUMNS, RECORD_COLUMNS, load_table
+from training.data import PAIR_COLUMNS, RECORD_COLUMNS
 from training.options import ClassificationOptions, PretrainingOptions
 from training.release import new_folder, refuse_existing
 from training.runs import write_json
+from training.sources import load_table
 
 FOUND = 1  # the exit code where there is a leak, a conflict or an image that is no use
 RESULT, PAGE, GROUPS = "audit.json", "audit.html", "groups.csv"

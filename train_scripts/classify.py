@@ -39,7 +39,7 @@ from training.classification import (
     silence_heads,
 )
 from training.cli import run_script
-from training.data import RECORD_COLUMNS, Collator, LabelledExamples, load_table, resized
+from training.data import RECORD_COLUMNS, Collator, LabelledExamples
 from training.data_terms import data_terms, note_terms
 from training.features import ProbeHeads, as_it_is, encoder_features, with_features
 from training.mixing import balanced_order
@@ -47,7 +47,9 @@ from training.option_parser import parse_options
 from training.options import ClassificationOptions
 from training.origin import TrainingClock, origin
 from training.pretraining import augmentation, save_pretrained
+from training.resized_images import resized
 from training.runs import finish_run, last_checkpoint, open_run, start_run
+from training.sources import load_table
 from training.trainers import ClassificationTrainer, best_epoch, training_arguments
 
 NEEDS = """Classification needs labelled images, an encoder to start from (or none), and a folder for its result:

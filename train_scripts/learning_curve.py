@@ -51,12 +51,14 @@ from evaluation.curve_tables import contrasts_csv, curve_tables, latex, scores_c
 from training.cell_lock import locked
 from training.classification import classifier_model, classifier_processor
 from training.cli import run_script
-from training.data import RECORD_COLUMNS, load_table, resized
+from training.data import RECORD_COLUMNS
 from training.grid import RUNS, Cell, arms, data_facts, plan, shard_of, table2_sizes
 from training.option_parser import option_words, parse_options
 from training.options import LearningCurveOptions
+from training.resized_images import resized
 from training.runs import RESULTS, open_run, read_json, write_json, write_whole
 from training.slurm import array_script
+from training.sources import load_table
 
 NEEDS = """A learning curve needs labelled images, encoders to compare, and a folder for its result:
 

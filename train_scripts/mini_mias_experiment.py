@@ -44,11 +44,11 @@ from evaluation.patient_bootstrap import Predicted
 from evaluation.report_tables import bounds, number
 from processing import MamClipImageProcessor
 from training.cli import ScriptParser, run_script
-from training.data import load_table
 from training.embedding import load_aligned
 from training.grid import data_facts
 from training.initialization import new_classifier
 from training.runs import RESULTS, write_json, write_whole
+from training.sources import load_table
 from training.texture_statistics import texture_statistics
 
 COLUMNS = ("image", "patient_id", "mini_mias_tissue", "mini_mias_abnormality")

@@ -32,7 +32,7 @@ from training.adapters import lora_facts
 from training.callbacks import EpochLine, SetEpoch, epoch_history
 from training.cli import run_script
 from training.continuation import with_start
-from training.data import PAIR_COLUMNS, Collator, PairExamples, load_table, only_mammograms
+from training.data import PAIR_COLUMNS, Collator, PairExamples, only_mammograms
 from training.data_terms import data_terms, note_terms
 from training.frozen_text import with_pooled_captions
 from training.option_parser import parse_options
@@ -50,6 +50,7 @@ from training.pretraining import (
 )
 from training.preview import preview_pairs, unclear_captions
 from training.runs import finish_run, last_checkpoint, note_held_out, open_run, start_run
+from training.sources import load_table
 from training.trainers import PretrainingTrainer, best_epoch, training_arguments
 from training.validation import mean_recall
 

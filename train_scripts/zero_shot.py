@@ -14,10 +14,11 @@ from dataset_builders.caption_findings import findings_of
 from evaluation.plots import confusion
 from evaluation.zero_shot import TASKS, findings_zero_shot
 from training.cli import ScriptParser, run_script
-from training.data import PAIR_COLUMNS, RECORD_COLUMNS, load_table
+from training.data import PAIR_COLUMNS, RECORD_COLUMNS
 from training.embedding import embed_images, load_aligned
 from training.release import new_folder, refuse_existing
 from training.runs import RESULTS, held_out_rows, write_json
+from training.sources import load_table
 from training.zero_shot import as_mapping, prompt_sets, zero_shot_scores
 
 COLUMNS = ("patient_id", "exam_id", "laterality", "view", "birads", "density")

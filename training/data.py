@@ -20,8 +20,6 @@ from .caption_forms import UNCLEAR
 from .caption_sides import Flips
 from .masking import IGNORED, EncodedCaption, WordMasking
 from .resized_images import RESIZED, stretched
-from .resized_images import resized as resized  # with load_table, where scripts look for them
-from .sources import load_table as load_table
 
 PAIR_COLUMNS = ("image", "caption", "caption_id", "case_id")
 RECORD_COLUMNS = ("image", "patient_id", "exam_id", "laterality", "view", "birads", "density")

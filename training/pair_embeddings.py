@@ -14,8 +14,9 @@ from torch import Tensor
 from modeling_mamclip import MamClipModel
 from processing import MamClipProcessor
 
-from .data import PAIR_COLUMNS, load_table, number_captions
+from .data import PAIR_COLUMNS, number_captions
 from .embedding import embed_images, embed_texts
+from .sources import load_table
 
 # What decides an embedding beside the weights.
 CONFIG_FIELDS = ("attend_to_padding", "context_length", "text_pooling")

@@ -21,12 +21,13 @@ from .augmentation import Augmentation
 from .caption_forms import caption_forms
 from .caption_sides import Flips
 from .compilation import compile_parts
-from .data import RESIZED, Collator, Images, PairExamples, resized
+from .data import Collator, Images, PairExamples
 from .initialization import continued_model, new_pretraining_model
 from .masking import WordMasking, encode_captions
 from .mixing import MixedOrder
 from .options import PretrainingOptions, TrainingOptions
 from .release import load_processor
+from .resized_images import RESIZED, resized
 
 
 def image_processor(options: TrainingOptions, size: Sequence[int]) -> MamClipImageProcessor:
