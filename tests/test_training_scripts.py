@@ -30,6 +30,7 @@ from training.options import ClassificationOptions
 from training.trainers import weighted_cross_entropy
 
 CLASSIFY = "classify.py"
+BATCH_NORMS = {**SMALL["model_args"], "norm_layer": "batchnorm2d", "conv_mlp": True}
 PRETRAIN = "pretrain.py"
 
 
@@ -436,6 +437,10 @@ def refused(script, monkeypatch, capsys, tmp_path, arguments):
         ({"model": {"fusion_head": 2}}, "has no field 'fusion_head'; did you mean 'fusion_heads'?"),
         ({"trainer": {"use_gpu": True}}, "trainer has the unknown field 'use_gpu'"),
         ({"epoch": 2}, "there is no option '--epoch'; did you mean --epochs?"),
+        (
+            {"micro_batch": 2, "model_args": BATCH_NORMS},
+            "batch norms, whose statistics depend on how a batch is cut",
+        ),
     ],
 )
 def test_pretraining_refuses_in_one_sentence(changes, said, pretraining, tmp_path, monkeypatch, capsys):

@@ -138,7 +138,7 @@ class _Replay:
         """Image and text embeddings (B, P) of this process's pairs, and the scale, without a graph."""
         if self.only is not None:
             return tuple(_embeddings(self.only))
-        _refuse_batch_norms(self.model)
+        refuse_batch_norms(self.model)
         outputs = []
         unmasked = {name: value for name, value in self.inputs.items() if name not in WORDS}
         for rows in self.parts:
@@ -165,9 +165,11 @@ def _embeddings(output: Any) -> list[Tensor]:
     return [value.detach().float() for value in (output.image_embeds, output.text_embeds, output.scale)]
 
 
-def _refuse_batch_norms(model: nn.Module) -> None:
+def refuse_batch_norms(model: nn.Module) -> None:
+    """Raise ValueError for a model with batch norms, unless their weights, and so their statistics, are frozen."""
     for module in model.modules():
-        if getattr(module, "running_mean", None) is not None and module.training:
+        weights = [parameter.requires_grad for parameter in module.parameters(recurse=False)]
+        if getattr(module, "running_mean", None) is not None and (any(weights) or not weights):
             raise ValueError(
                 "the model has batch norms, whose statistics depend on how a batch is cut; leave out micro_batch, or "
                 "choose an architecture with layer norms."

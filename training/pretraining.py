@@ -22,6 +22,7 @@ from .caption_forms import caption_forms
 from .caption_sides import Flips
 from .compilation import compile_parts
 from .data import Collator, Images, PairExamples
+from .gradient_cache import refuse_batch_norms
 from .initialization import continued_model, new_pretraining_model
 from .masking import WordMasking, encode_captions
 from .mixing import MixedOrder
@@ -58,6 +59,8 @@ def new_model(options: PretrainingOptions) -> MamClipForPreTraining:
     freeze_text_layers(model, options.frozen_text_layers)
     add_adapters(model, options)
     model.vision_model.to(memory_format=torch.channels_last)
+    if 0 < options.micro_batch < options.batch_size:
+        refuse_batch_norms(model)
     if options.compile:
         compile_parts(model)
     return model
