@@ -4,8 +4,10 @@ Steps: "published", plain, as many pairs as a micro-batch; "ours", likewise; "ex
 negatives, a micro-batch at a time. The published step takes --batch pairs in --batch / --micro-batch such steps.
 Each takes its turn in a fresh process: a step to warm up, a timed one, and in the first round one whose allocations are
 counted, on CUDA by its allocator, on a CPU by torch's profiler, which sees every tensor come and go. Peaks are those
-above what any step holds, weights and their gradients; `held_gib` says how much that is. Weights are random, the text
-encoder has BERT-base's size, captions have as many tokens as real ones may have: drawn around --tokens, at most 100.
+of the pairs with the longest caption of all, above what any step holds, weights and their gradients; `held_gib` says
+how much that is. Weights are random, the text encoder has BERT-base's size. Captions are drawn around --tokens, at most
+100; that 48 is the length of real ones is assumed. All steps read captions once, masked, as the published one does;
+pretrain.py reads whole captions too, which this does not time.
 """
 
 import argparse
@@ -84,17 +86,17 @@ def measure(name: str, options: argparse.Namespace, memory: bool) -> dict[str, f
     model = new_model(name, options)
     # One batch of all pairs is drawn, so that all steps see the same captions; smaller ones are its beginning.
     batch = new_batch(options.batch, options)
-    if name != "exact":
-        batch = beginning(batch, options.micro_batch)
-    batch = {key: value.to(options.device) for key, value in batch.items()}
-    run = published_step(model, batch) if name == "published" else our_step(model, batch, options)
+    small = options.batch if name == "exact" else options.micro_batch
+    run = step_of(name, model, part(batch, 0, small), options)
     run()
     seconds = timed(run, options.device)
+    longest = int(batch["attention_mask"].sum(dim=1).argmax())
+    worst = step_of(name, model, part(batch, longest // small * small, small), options)
     held = 2 * sum(p.numel() * p.element_size() for p in model.parameters())
     return {
         "seconds": seconds,
         "held_gib": held / GIB,
-        "peak_gib": peak(run, options.device) / GIB if memory else 0.0,
+        "peak_gib": peak(worst, options.device) / GIB if memory else 0.0,
     }
 
 
@@ -125,15 +127,20 @@ def new_batch(pairs: int, options: argparse.Namespace) -> dict[str, Tensor]:
     }
 
 
-def beginning(batch: dict[str, Tensor], pairs: int) -> dict[str, Tensor]:
-    """The first pairs, padded to their own longest caption, as the collator pads a batch."""
-    longest = int(batch["attention_mask"][:pairs].sum(dim=1).max())
+def part(batch: dict[str, Tensor], start: int, pairs: int) -> dict[str, Tensor]:
+    """Some of the pairs, padded to their own longest caption, as the collator pads a batch."""
+    batch = {key: value[start : start + pairs] for key, value in batch.items()}
+    longest = int(batch["attention_mask"].sum(dim=1).max())
     texts = ("input_ids", "attention_mask", "mlm_labels")
-    return {key: value[:pairs, :longest] if key in texts else value[:pairs] for key, value in batch.items()}
+    return {key: value[:, :longest] if key in texts else value for key, value in batch.items()}
 
 
-def published_step(model: MamClipForPreTraining, batch: dict[str, Tensor]):
-    return lambda: published_loss(model, batch).backward()
+def step_of(name: str, model: MamClipForPreTraining, batch: dict[str, Tensor], options: argparse.Namespace):
+    """What makes one step: forward and backward."""
+    batch = {key: value.to(options.device) for key, value in batch.items()}
+    if name == "published":
+        return lambda: published_loss(model, batch).backward()
+    return our_step(model, batch, options)
 
 
 def our_step(model: MamClipForPreTraining, batch: dict[str, Tensor], options: argparse.Namespace):

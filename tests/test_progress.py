@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.state import AcceleratorState
 from test_gradient_cache import PRETRAIN, batch, folder, launch, model_with, options  # noqa: F401
 from tiny_models import pretraining_model
 from tiny_training import SCRIPTS, before_training, run
@@ -275,7 +276,14 @@ def test_recomputed_activations_give_the_same_gradients_in_both_encoders():
     torch.testing.assert_close(found[1], found[0], rtol=1e-5, atol=1e-6)
 
 
-def test_bf16_trains_with_losses_in_float32(folder, tmp_path, monkeypatch):  # noqa: F811
+@pytest.fixture
+def own_precision():
+    """accelerate keeps a process's precision, for whoever comes next."""
+    yield
+    AcceleratorState._reset_state()
+
+
+def test_bf16_trains_with_losses_in_float32(own_precision, folder, tmp_path, monkeypatch):  # noqa: F811
     with torch.autocast("cpu", torch.bfloat16):
         output = model_with()(**batch())
     kinds = (output.loss.dtype, output.contrastive_loss.dtype, output.mlm_loss.dtype, output.scale.dtype)
