@@ -73,7 +73,8 @@ def _in_syntax(dataset, syntax: str) -> bytes:
     chosen = getattr(uid, syntax)
     dataset.file_meta.TransferSyntaxUID = chosen
     if not chosen.is_little_endian:
-        dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").byteswap().tobytes()
+        padded = dataset.PixelData + b"\0" * (len(dataset.PixelData) % 2)  # to whole words (PS3.5, 8.1.1)
+        dataset.PixelData = np.frombuffer(padded, "<u2").byteswap().tobytes()
     buffer = io.BytesIO()
     order = {"implicit_vr": chosen.is_implicit_VR, "little_endian": chosen.is_little_endian}
     dcmwrite(buffer, dataset, force_encoding=True, **order)

@@ -115,6 +115,9 @@ def test_a_table_is_the_function_itself(values, wide, writeable):
 
 
 @some
+@example(
+    (np.arange(33 * 33).reshape(33, 33) % 256, 8, False), "ExplicitVRBigEndian"
+)  # an odd number of bytes
 @given(images(least=32), st.sampled_from(NATIVE + LOSSLESS))  # openjpeg writes nothing smaller
 def test_every_lossless_syntax_gives_the_same_pixels(image, syntax):
     values, depth, _ = image
