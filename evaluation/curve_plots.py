@@ -7,13 +7,13 @@ eyes tell them apart; error bars stand beside each other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+from .figure_files import figure_files
 
 DPI = 150
 # Okabe and Ito's colours, ordered so that neighbours differ in grey too, with (marker, dashes).
@@ -27,7 +27,6 @@ STYLES = (
 )
 APART = 0.025  # of a decade of labels: the error bars of neighbouring arms
 TOO_NEAR = 1.2  # times as many labels: their ticks' names would run into each other
-FORMATS = ("png", "svg")
 Arms = Mapping[str, Mapping[int, Sequence[float]]]
 
 
@@ -54,7 +53,7 @@ def learning_curves(panels: Mapping[str, Arms], title: str = "") -> dict[str, by
         _draw_panel(one, name, arms)
     axes[0].legend(frameon=False, fontsize=9, loc="best", handlelength=3.5)
     figure.suptitle(title, fontsize=11)
-    return {kind: _saved(figure, kind) for kind in FORMATS}
+    return figure_files(figure)
 
 
 def _check(arms: Arms) -> None:
@@ -101,12 +100,3 @@ def _tick_labels(sizes: Sequence[int]) -> list[str]:
 def _short(size: int) -> str:
     """1000 → 1k, 2500 → 2.5k; below that, the number."""
     return str(size) if size < 1000 else f"{size / 1000:.1f}".removesuffix(".0") + "k"
-
-
-def _saved(figure: Figure, kind: str) -> bytes:
-    """Bytes without the software's name and the date; SVG with its words as text, which can be searched."""
-    buffer = BytesIO()
-    metadata = {"Software": None} if kind == "png" else {"Creator": None, "Date": None}
-    with matplotlib.rc_context({"svg.hashsalt": "learning curve", "svg.fonttype": "none"}):
-        figure.savefig(buffer, format=kind, metadata=metadata)
-    return buffer.getvalue()

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from .bootstrap import percentile_interval
 from .metrics import f1_from_confusion
 
 SAMPLES = 2000
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,9 @@ def pooled_f1(counts: np.ndarray, weights: np.ndarray | None = None) -> np.ndarr
     return np.mean(scores, axis=0).squeeze()
 
 
-def interval(values: np.ndarray, level: float = LEVEL) -> list[float]:
-    """[low, high]: the percentile interval of bootstrap values (samples,)."""
-    return [float(q) for q in np.quantile(values, [(1 - level) / 2, (1 + level) / 2])]
-
-
 def pooled(counts: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
     """`pooled`, the score of the pooled predictions, and `interval`, its 95 % interval by patient."""
-    return {"pooled": float(pooled_f1(counts)), "interval": interval(pooled_f1(counts, weights))}
+    return {"pooled": float(pooled_f1(counts)), "interval": percentile_interval(pooled_f1(counts, weights))}
 
 
 def pooled_difference(ours: np.ndarray, theirs: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
@@ -88,6 +83,6 @@ def pooled_difference(ours: np.ndarray, theirs: np.ndarray, weights: np.ndarray)
     beyond = min((drawn <= 0).sum(), (drawn >= 0).sum())
     return {
         "pooled_difference": float(pooled_f1(ours) - pooled_f1(theirs)),
-        "interval": interval(drawn),
+        "interval": percentile_interval(drawn),
         "p_bootstrap": min(1.0, float(2 * (beyond + 1) / (len(drawn) + 1))),
     }

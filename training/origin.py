@@ -8,6 +8,7 @@ import platform
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -19,14 +20,14 @@ PACKAGES = ("torch", "transformers", "timm", "accelerate", "datasets", "numpy")
 LABELS = ("patient_id", "exam_id", "laterality", "view", "birads", "density")
 
 
-def data_fingerprint(table: datasets.Dataset) -> str:
-    """SHA-256 of who was imaged, how, with which labels, and of every stored image's length, in hexadecimal.
+def data_fingerprint(table: datasets.Dataset, columns: Sequence[str] = LABELS) -> str:
+    """SHA-256 of who was imaged, how, with which labels (`columns`), and of each stored image's length, in hex digits.
 
     The same for a data set that was built anew or moved; another one where a row, a label or the order differs. Images
     are not read, so that half a million of them take seconds.
     """
     digest = hashlib.sha256()
-    for name in LABELS:
+    for name in columns:
         digest.update(json.dumps([name, table[name][:]]).encode())
     for batch in table.select_columns("image").with_format("arrow").iter(batch_size=10_000):
         digest.update(
