@@ -49,9 +49,9 @@ def labelled_rows(table: datasets.Dataset, tasks: Sequence[str] = TASKS) -> list
     return [row for row, pair in enumerate(pairs) if pair[0] != 3 and pair != (None, None)]
 
 
-def with_class(table: datasets.Dataset, tasks: Sequence[str] = TASKS) -> datasets.Dataset:
+def with_class(table: datasets.Dataset) -> datasets.Dataset:
     """The table of its `labelled_rows`."""
-    kept = labelled_rows(table, tasks)
+    kept = labelled_rows(table)
     return table if len(kept) == len(table) else table.select(kept)
 
 
