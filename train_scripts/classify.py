@@ -38,6 +38,7 @@ from training.classification import (
     labelled_examples,
     silence_heads,
 )
+from training.classification_trainer import ClassificationTrainer
 from training.cli import run_script
 from training.data import RECORD_COLUMNS, Collator, LabelledExamples
 from training.data_terms import data_terms, note_terms
@@ -50,7 +51,7 @@ from training.pretraining import augmentation, save_pretrained
 from training.resized_images import resized
 from training.runs import finish_run, last_checkpoint, open_run, start_run
 from training.sources import load_table
-from training.trainers import ClassificationTrainer, best_epoch, training_arguments
+from training.trainers import best_epoch, training_arguments
 
 NEEDS = """Classification needs labelled images, an encoder to start from (or none), and a folder for its result:
 
