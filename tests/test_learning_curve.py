@@ -215,6 +215,16 @@ def test_a_run_that_fails_leaves_the_finished_ones_and_the_results_of_before(pla
         ({"encoders": []}, "--encoders: expected at least one argument"),
         ({"encoders": [""]}, "--encoders was not given"),
         ({"train_samples": [12, 500]}, "fold 0 with seed 0: 500 training samples were asked for"),
+        (
+            {
+                "train_samples": [12, 1],
+                "model_args": json.dumps(
+                    {**VISION["model_args"], "norm_layer": "batchnorm2d", "conv_mlp": True}
+                ),
+                "encoders": ["none"],
+            },
+            "batch_size is 8, and 1 to train on in all",
+        ),
         ({"train_samples": [0]}, "train_samples is 0; expected 1 or more"),
         ({"train_samples": ["12", "many"]}, "'many' is no number of labelled images"),
         ({"test_folds": [0, 4]}, "test_folds is 4; expected from 0 to 3"),

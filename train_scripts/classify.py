@@ -14,7 +14,7 @@ beside the resized images.
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,7 @@ from training.classification import (
     labelled_examples,
     silence_heads,
 )
-from training.classification_trainer import ClassificationTrainer
+from training.classification_trainer import ClassificationTrainer, lone_image
 from training.cli import run_script
 from training.data import RECORD_COLUMNS, Collator, LabelledExamples
 from training.data_terms import data_terms, note_terms
@@ -90,8 +90,9 @@ def main() -> None:
     model = classifier_model(options, processor)
     silence_heads(model, data.tasks)
     note_terms(model.config, [options.data])
+    notes = [*data.notes, *batch_notes(arguments, model, len(data.split.train))]
     start_run(options)
-    tell(data.notes, arguments)
+    tell(notes, arguments)
     with arguments.main_process_first(desc="resizing the images"):
         examples = ready_examples(options, arguments, records, data, model, processor)
     trainer = new_trainer(options, arguments, model, examples, data)
@@ -124,6 +125,16 @@ def _check_folders(options: ClassificationOptions) -> None:
     for name, value in (("data", options.data), ("encoder", options.encoder), ("output", options.output)):
         if not value and not (name == "encoder" and value is None):
             raise ValueError(f"--{name} was not given; --help says what it names.")
+
+
+def batch_notes(arguments: TrainingArguments, model, images: int) -> Iterator[str]:
+    """What is done about a last batch of one image; ValueError where there are no other batches."""
+    size = arguments.train_batch_size
+    if lone_image(model, images, size) and arguments.world_size == 1:
+        yield (
+            f"batch norms cannot learn from one image, which is what {images} images leave behind batches of {size}: "
+            "every epoch leaves one image out, another one each time."
+        )
 
 
 def tell(notes: list[str], arguments: TrainingArguments) -> None:

@@ -50,6 +50,7 @@ from evaluation.curve_predictions import read_predictions
 from evaluation.curve_tables import contrasts_csv, curve_tables, latex, scores_csv
 from training.cell_lock import locked
 from training.classification import classifier_model, classifier_processor
+from training.classification_trainer import lone_image
 from training.cli import run_script
 from training.data import RECORD_COLUMNS
 from training.grid import RUNS, Cell, arms, data_facts, plan, shard_of, table2_sizes
@@ -162,13 +163,20 @@ def check_cells(options: LearningCurveOptions, cells: Sequence[Cell]) -> None:
         raise ValueError(
             f"{options.output} holds runs on other data than {options.data}; give another --output."
         )
+    fewest = min(images_of(cell, facts["rows"]) for cell in cells)
     for cell in {cell.arm: cell for cell in cells}.values():
-        classifier_model(cell.options, classifier_processor(cell.options))
+        model = classifier_model(cell.options, classifier_processor(cell.options))
+        lone_image(model, fewest, cell.options.batch_size)
     for cell in largest(cells):
         check_split(table, cell)
     if TELLS and not noted.is_file():
         Path(options.output, RUNS).mkdir(parents=True, exist_ok=True)
         write_json(noted, facts)
+
+
+def images_of(cell: Cell, rows: int) -> int:
+    """How many images a run trains on at most, of a data set of so many rows."""
+    return cell.size if cell.size and cell.size > 0 else rows
 
 
 def check_split(table: Dataset, cell: Cell) -> None:

@@ -1,11 +1,13 @@
-"""The classification trainer: class weights, and frozen parts that stay as they are."""
+"""The classification trainer: class weights, frozen parts that stay as they are, no batch norm on a single image."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader
 
 from .masking import IGNORED
 from .trainers import PartwiseTrainer, rest_frozen_statistics
@@ -14,7 +16,8 @@ from .trainers import PartwiseTrainer, rest_frozen_statistics
 class ClassificationTrainer(PartwiseTrainer):
     """BI-RADS and density together.
 
-    class_weights (classes,): weigh the classes of one of the two; weighted: the name of its labels in a batch.
+    class_weights (classes,): weigh the classes of one of the two; weighted: the name of its labels in a batch. Where
+    batch norms learn, an epoch's last batch is left out if it would have one image (`lone_image`).
     """
 
     def __init__(
@@ -26,6 +29,18 @@ class ClassificationTrainer(PartwiseTrainer):
     ):
         super().__init__(*args, **kwargs)
         self.class_weights, self.weighted = class_weights, weighted
+
+    def get_train_dataloader(self) -> DataLoader:
+        images, alone = len(self.train_dataset), self.accelerator.num_processes == 1
+        asked = self.args.dataloader_drop_last
+        if alone and lone_image(self.model, images, self._train_batch_size):
+            self.args.dataloader_drop_last = (
+                True  # which holds for evaluation as well, so for this loader alone
+            )
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.args.dataloader_drop_last = asked
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
         self._rest_frozen_parts()
@@ -44,6 +59,36 @@ class ClassificationTrainer(PartwiseTrainer):
             trained = [parameter.requires_grad for parameter in part.parameters()]
             if trained and not any(trained):
                 part.eval()
+
+
+def lone_image(model: nn.Module, images: int, batch_size: int) -> bool:
+    """Whether batch norms would learn from an epoch's last batch of one image, which has no statistics where a map is
+    one pixel, as behind pooling. Several processes fill up their last batches, and have none such.
+
+    Raises ValueError where every batch would be one image.
+    """
+    if not learns_batch_statistics(model):
+        return False
+    if min(images, batch_size) == 1:
+        raise ValueError(
+            f"the model has batch norms, which learn from two images at least; batch_size is {batch_size}, and "
+            f"{images} to train on in all: give 2 or more of both, or an architecture with layer norms."
+        )
+    return images % batch_size == 1
+
+
+def learns_batch_statistics(model: nn.Module) -> bool:
+    """Whether a batch norm normalises by its batch in training: not in a frozen part, nor with frozen weights."""
+    for part in model.children():
+        if _any_learned(part):
+            norms = [module for module in part.modules() if isinstance(module, _BatchNorm)]
+            if any(_any_learned(norm) or not list(norm.parameters()) for norm in norms):
+                return True
+    return False
+
+
+def _any_learned(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())
 
 
 def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
