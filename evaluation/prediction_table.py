@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 
 from dataset_builders.birads import DENSITIES, FIVE_CLASSES
 
+from .prediction_origin import FINGERPRINT
+
 CLASSES = {"birads": FIVE_CLASSES, "density": DENSITIES}
 TYPES = {"birads": pa.int8(), "density": pa.string()}
 IDENTITY = ("patient_id", "exam_id", "laterality", "view")
@@ -43,9 +45,10 @@ def prediction_table(
     return pa.table(columns | {column: stored[column] for column in own})
 
 
-def write_predictions(table: pa.Table, file: str | Path) -> None:
-    """Write a table of predictions as Parquet."""
-    pq.write_table(table, file)
+def write_predictions(table: pa.Table, file: str | Path, fingerprint: str) -> None:
+    """Write a table of predictions as Parquet, which names the data set by its fingerprint."""
+    metadata = {**(table.schema.metadata or {}), FINGERPRINT: fingerprint}
+    pq.write_table(table.replace_schema_metadata(metadata), file)
 
 
 def _own_columns(table: datasets.Dataset) -> list[str]:

@@ -157,6 +157,8 @@ def test_tested_and_validating_rows_are_no_patient_s_twice(whole_run):
 def test_results_say_what_they_came_from(whole_run, place):
     found = results(whole_run)
     assert found["fingerprint"] == data_fingerprint(load_table(place / "records", RECORD_COLUMNS, ""))
+    for name in ("predictions.parquet", "validation_predictions.parquet"):
+        assert pq.read_schema(whole_run / name).metadata[b"data_fingerprint"].decode() == found["fingerprint"]
     assert found["versions"]["timm"] == timm.__version__ and "classify.py --architecture" in found["command"]
     assert found["tasks"] == ["birads", "density"] and 0 < found["training_seconds"] <= found["seconds"] + 0.1
 

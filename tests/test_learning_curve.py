@@ -330,6 +330,20 @@ def test_runs_on_other_data_are_refused(place, copy, tmp_path, capsys):
     assert "holds runs on other data than" in capsys.readouterr().err
 
 
+def test_predictions_of_another_data_set_are_refused(place, copy, tmp_path, capsys):
+    labels = [(0, 1, 2, 4, 5)[row // 2 % 5] for row in range(48)]
+    other = records(tmp_path / "records", patients=24, birads=labels[:46] + [1, 1])  # the same images
+    output, file = tmp_path / "curve", copy / "runs" / NAMES[0] / "predictions.parquet"
+    assert call(*words(place, output, data=other, encoders=["none"], seeds=[0]), "--phantom") == 0
+    shutil.copy(output / "runs" / NAMES[1] / file.name, file)
+    kept = files(copy)
+    capsys.readouterr()
+    assert call(*words(place, copy), "--report") == 2
+    error = capsys.readouterr().err
+    assert f"{file} holds predictions of another data set than {place / 'records'}" in error
+    assert len(error.splitlines()) == 1 and without_locks(files(copy)) == without_locks(kept)
+
+
 def test_predictions_of_other_images_are_refused(place, copy, capsys):
     file = copy / "runs" / NAMES[0] / "predictions.parquet"
     pd.read_parquet(file)[2:].to_parquet(file)

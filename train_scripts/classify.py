@@ -117,7 +117,8 @@ def main() -> None:
             "predictions.parquet": table_of(options, records, data.split.test, tested),
             "validation_predictions.parquet": table_of(options, records, data.split.validation, validated),
         }
-        finish_run(options, partial(save, model, processor, tables, options), results)
+        write = partial(save, model, processor, tables, results["fingerprint"], options)
+        finish_run(options, write, results)
         print_scores(results)
 
 
@@ -254,11 +255,16 @@ def run_facts(options: ClassificationOptions, data: LabelledData) -> dict:
 
 
 def save(
-    model, processor, tables: Mapping[str, pa.Table], options: ClassificationOptions, folder: Path
+    model,
+    processor,
+    tables: Mapping[str, pa.Table],
+    fingerprint: str,
+    options: ClassificationOptions,
+    folder: Path,
 ) -> None:
     save_pretrained(folder, model, processor, options)
     for name, table in tables.items():
-        write_predictions(table, folder / name)
+        write_predictions(table, folder / name, fingerprint)
 
 
 def print_scores(results: dict) -> None:

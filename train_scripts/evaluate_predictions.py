@@ -19,14 +19,18 @@ from evaluation.calibration import BINS
 from evaluation.comparison import markdown
 from evaluation.level_scores import add_calibrated, labelled_levels, score_levels
 from evaluation.pooling import RULES
+from evaluation.prediction_origin import data_of, refuse_mixed_data, refuse_other_data
 from evaluation.predictions import fitted_temperatures, read_predictions
 from evaluation.score_pictures import score_pictures
 from evaluation.score_tables import all_tables, cell
 from evaluation.subgroups import MIN_PATIENTS, with_attributes
 from evaluation.task_scores import SPECIFICITY
 from training.cli import ScriptParser, run_script
+from training.data import RECORD_COLUMNS
+from training.origin import data_fingerprint
 from training.release import new_folder, refuse_existing
 from training.runs import write_json, write_whole
+from training.sources import load_table
 
 PREDICTIONS, VALIDATION = "predictions.parquet", "validation_predictions.parquet"
 EPILOG = """\
@@ -43,7 +47,9 @@ def main() -> None:
     refuse_existing(args.output)
     files = files_of(args.predictions, PREDICTIONS)
     table = with_attributes(read_predictions(files))
-    temperatures = fit_on_validation(files_of(args.validation, VALIDATION), table)
+    validation = files_of(args.validation, VALIDATION)
+    temperatures = fit_on_validation(validation, table)
+    check_data([*files, *validation], args.data)
     data = labelled_levels(table, args.pooling, args.samples, args.seed)
     scored = score_levels(data, args.min_patients, partial(tqdm, desc="scoring", unit="table"))
     add_calibrated(scored["image"], data["image"], temperatures)
@@ -74,6 +80,13 @@ def parse_args() -> argparse.Namespace:
         type=Path,
         default=[],
         help=f"{VALIDATION} of the same runs in the same order, or their folders: fit temperatures on them",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="RECORDS",
+        nargs="+",
+        default=[],
+        help="the records that the runs were given: predictions of other ones are refused",
     )
     parser.add_argument(
         "--pooling", choices=RULES, default="mean", help="how images become breasts and exams (%(default)s)"
@@ -124,11 +137,20 @@ def fit_on_validation(files: list[Path], table: pd.DataFrame) -> list[dict[str, 
     return found
 
 
+def check_data(files: list[Path], folders: list[str]) -> None:
+    """ValueError for predictions of different data sets of one name, or of others than the given ones."""
+    refuse_mixed_data(files, [set(pd.read_parquet(file, columns=["source"])["source"]) for file in files])
+    if folders:
+        tables = {folder: load_table(folder, RECORD_COLUMNS, "build_dataset.py") for folder in folders}
+        refuse_other_data(files, {folder: data_fingerprint(table) for folder, table in tables.items()})
+
+
 def describe(args: argparse.Namespace, files: list[Path], table: pd.DataFrame) -> dict[str, Any]:
     """What the scores are of, and how they were made: names, not places on a disk."""
     return {
         "predictions": [f"{file.resolve().parent.name}/{file.name}" for file in files],
         "phantom": args.phantom,
+        "data": sorted({told for file in files if (told := data_of(file))}),
         "sources": sorted(table["source"].unique()),
         "n_images": len(table),
         "n_patients": table["patient"].nunique(),

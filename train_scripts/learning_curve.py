@@ -46,8 +46,9 @@ from evaluation.comparison import (
 )
 from evaluation.contrasts import Contrast, add_intervals, contrasts
 from evaluation.curve_plots import learning_curves
-from evaluation.curve_predictions import read_predictions
+from evaluation.curve_predictions import PREDICTIONS, read_predictions
 from evaluation.curve_tables import contrasts_csv, curve_tables, latex, scores_csv
+from evaluation.prediction_origin import refuse_other_data
 from training.cell_lock import locked
 from training.classification import classifier_model, classifier_processor
 from training.classification_trainer import lone_image
@@ -158,11 +159,7 @@ def lock_file(options: LearningCurveOptions, name: str) -> Path:
 def check_cells(options: LearningCurveOptions, cells: Sequence[Cell]) -> None:
     """Raise what any of these runs would end with for the user's fault, before the first of them is trained."""
     table = load_table(options.data, RECORD_COLUMNS, "build_dataset.py")
-    facts, noted = data_facts(table), Path(options.output, DATA)
-    if noted.is_file() and read_json(noted, "learning_curve.py") != facts:
-        raise ValueError(
-            f"{options.output} holds runs on other data than {options.data}; give another --output."
-        )
+    facts, noted = refuse_other_facts(options, table), Path(options.output, DATA)
     fewest = min(images_of(cell, facts["rows"]) for cell in cells)
     for cell in {cell.arm: cell for cell in cells}.values():
         model = classifier_model(cell.options, classifier_processor(cell.options))
@@ -172,6 +169,16 @@ def check_cells(options: LearningCurveOptions, cells: Sequence[Cell]) -> None:
     if TELLS and not noted.is_file():
         Path(options.output, RUNS).mkdir(parents=True, exist_ok=True)
         write_json(noted, facts)
+
+
+def refuse_other_facts(options: LearningCurveOptions, table: Dataset) -> dict[str, Any]:
+    """What tells this data set from others; ValueError where the runs in the output folder were given another one."""
+    facts, noted = data_facts(table), Path(options.output, DATA)
+    if noted.is_file() and read_json(noted, "learning_curve.py") != facts:
+        raise ValueError(
+            f"{options.output} holds runs on other data than {options.data}; give another --output."
+        )
+    return facts
 
 
 def images_of(cell: Cell, rows: int) -> int:
@@ -253,7 +260,7 @@ def gather(options: LearningCurveOptions, cells: Sequence[Cell]) -> dict[str, An
         run = cell.options
         for score, found in read_predictions(run.output, run.fold, run.seed).items():
             tested.setdefault((cell.arm, cell.size), {}).setdefault(score, []).append(found)
-    sizes = options.train_samples
+    data, sizes = check_data(options, cells), options.train_samples
     means = summaries(scored)
     add_intervals(means, tested)
     compared = comparisons([run for run in scored if run["size"] in sizes])
@@ -267,9 +274,20 @@ def gather(options: LearningCurveOptions, cells: Sequence[Cell]) -> dict[str, An
         "table2": contrasts(scored, tested, table2_contrasts(options)),
         "runs": scored,
         "command": shlex.join(command("--report")),
-        "data": read_json(Path(options.output, DATA), "learning_curve.py"),
+        "data": data,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     }
+
+
+def check_data(options: LearningCurveOptions, cells: Sequence[Cell]) -> dict[str, Any]:
+    """What DATA says; ValueError where a run, or the given data set as far as it is still there, is of other data."""
+    facts = read_json(Path(options.output, DATA), "learning_curve.py")
+    refuse_other_data(
+        [Path(cell.options.output, PREDICTIONS) for cell in cells], {options.data: facts["sha256"]}
+    )
+    if Path(options.data).exists():
+        refuse_other_facts(options, load_table(options.data, RECORD_COLUMNS, "build_dataset.py"))
+    return facts
 
 
 def size_contrasts(options: LearningCurveOptions) -> list[Contrast]:
