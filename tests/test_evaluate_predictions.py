@@ -122,7 +122,9 @@ def test_phantoms_are_called_phantoms_and_one_task_does_alone(runs, monkeypatch,
     assert capsys.readouterr().out.startswith("PHANTOM")
     text = (tmp_path / "scores" / "tables.md").read_text()
     assert text.startswith("PHANTOM") and "breast density" not in text
-    assert "phantoms" in (tmp_path / "scores" / "roc.svg").read_text()
+    picture = (tmp_path / "scores" / "roc.svg").read_text()
+    assert "synthetic phantoms" in picture and "research use only" in picture
+    assert "Research use only, not a medical device" in text
     results = json.loads((tmp_path / "scores" / "metrics.json").read_text())
     assert results["phantom"] and results["pooling"] == "max" and set(results["levels"]["exam"]) == {"birads"}
 

@@ -127,9 +127,15 @@ def test_the_same_seed_gives_the_same_patients_to_both_encoders(finished):
 
 def test_table_and_pictures_are_there_and_speak_of_phantoms(finished):
     assert Image.open(finished / "learning_curves.png").width > 1200
-    assert "Phantom data" in (finished / "learning_curves.svg").read_text()
+    assert "Phantom data (synthetic)" in (finished / "learning_curves.svg").read_text()
+    for name in ("learning_curves.svg", "table.md", "table.tex", "results.json"):
+        assert "not a medical device" in (finished / name).read_text()
+        assert "synthetic" in (finished / name).read_text()
+    for name in ("scores.csv", "differences.csv"):
+        rows = pd.read_csv(finished / name)
+        assert len(rows) and set(rows["images"]) == {"synthetic phantoms"}
     table = (finished / "table.md").read_text()
-    assert table.count("**Phantom data:") == 3 and "| pretrained | 12 | 2 |" in table
+    assert table.count("**Phantom data (synthetic):") == 3 and "| pretrained | 12 | 2 |" in table
     assert json.loads((finished / "results.json").read_text())["verdict"][0] == table.splitlines()[-1]
     assert not list(finished.rglob("*.part"))
 
@@ -145,7 +151,7 @@ def test_a_second_call_trains_nothing_and_says_the_same(place, finished, capsys)
     assert json.loads((finished / "results.json").read_text())["phantom"] is False
     assert call(*words(place, finished), "--phantom") == 0
     out = capsys.readouterr().out
-    assert out.endswith((finished / "table.md").read_text()) and "Phantom data: with 12" in out
+    assert out.endswith((finished / "table.md").read_text()) and "Phantom data (synthetic): with 12" in out
 
 
 def test_only_a_deleted_and_an_interrupted_run_are_done_and_come_out_the_same(place, copy, capsys):

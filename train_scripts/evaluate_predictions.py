@@ -18,6 +18,7 @@ from evaluation.bootstrap import LEVEL, SAMPLES
 from evaluation.calibration import BINS
 from evaluation.comparison import markdown
 from evaluation.level_scores import add_calibrated, labelled_levels, score_levels
+from evaluation.notices import SYNTHETIC, notices
 from evaluation.pooling import RULES
 from evaluation.prediction_origin import data_of, refuse_mixed_data, refuse_other_data
 from evaluation.predictions import fitted_temperatures, read_predictions
@@ -39,7 +40,6 @@ mean of its views, and an exam's are those of its more suspicious breast; with m
 for both. Density's are the mean of all images. Each level is scored for each density, view, vendor, age band and race
 too, where the data have them; a group's difference from all, and the largest gaps, have intervals of their own.
 --validation shows calibration with the temperatures that export_release.py would store."""
-PHANTOM = "PHANTOM: the images are synthetic; the scores say nothing about real mammograms."
 
 
 def main() -> None:
@@ -150,6 +150,7 @@ def describe(args: argparse.Namespace, files: list[Path], table: pd.DataFrame) -
     return {
         "predictions": [f"{file.resolve().parent.name}/{file.name}" for file in files],
         "phantom": args.phantom,
+        "notices": notices(args.phantom),
         "data": sorted({told for file in files if (told := data_of(file))}),
         "sources": sorted(table["source"].unique()),
         "n_images": len(table),
@@ -164,10 +165,11 @@ def describe(args: argparse.Namespace, files: list[Path], table: pd.DataFrame) -
 
 def write(output: Path, results: dict[str, Any], pictures: dict[str, dict[str, bytes]]) -> None:
     """The folder, whole or not at all."""
+    above = [f"{sentence}\n" for sentence in results["notices"]]
     tables = [markdown(table) for table in all_tables(results)]
     with new_folder(output) as folder:
         write_json(folder / "metrics.json", results)
-        write_whole(folder / "tables.md", "\n".join([PHANTOM + "\n"] * results["phantom"] + tables).encode())
+        write_whole(folder / "tables.md", "\n".join([*above, *tables]).encode())
         for name, formats in pictures.items():
             for kind, content in formats.items():
                 write_whole(folder / f"{name}.{kind}", content)
@@ -175,7 +177,7 @@ def write(output: Path, results: dict[str, Any], pictures: dict[str, dict[str, b
 
 def tell(results: dict[str, Any], output: Path) -> None:
     if results["phantom"]:
-        print(PHANTOM)
+        print(SYNTHETIC)
     print(f"{results['n_images']} images of {results['n_patients']} patients:")
     shown = {
         "f1_five": "macro-F1 of 5 classes",

@@ -35,19 +35,11 @@ from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 
 from dataset_builders.labelled_data import labelled_data
-from evaluation.comparison import (
-    SCORES,
-    comparisons,
-    curve,
-    markdown,
-    marked,
-    summaries,
-    verdict,
-)
+from evaluation.comparison import comparisons, summaries, verdict
 from evaluation.contrasts import Contrast, add_intervals, contrasts
-from evaluation.curve_plots import learning_curves
+from evaluation.curve_files import curve_files, markdown_page
 from evaluation.curve_predictions import PREDICTIONS, read_predictions
-from evaluation.curve_tables import contrasts_csv, curve_tables, latex, scores_csv
+from evaluation.notices import notices
 from evaluation.prediction_origin import refuse_other_data
 from training.cell_lock import locked
 from training.classification import classifier_model, classifier_processor
@@ -74,8 +66,6 @@ TELLS = os.environ.get("RANK", "0") == "0"  # one of several processes writes an
 CLASSIFY = Path(__file__).with_name("classify.py")
 LOCKS = "locks"
 DATA = "data.json"
-FIGURE = "learning_curves"
-PANELS = ("f1_three", "f1_five")
 PACKAGES = ("torch", "transformers", "timm", "accelerate", "datasets", "numpy", "scipy")
 
 
@@ -96,8 +86,8 @@ def main() -> None:
     if not all_finished(options, cells):
         return
     results = gather(options, cells)
-    write(Path(options.output), options, results)
-    print("\n".join([*map(markdown, curve_tables(results)), *results["verdict"]]))
+    write(Path(options.output), results)
+    print(markdown_page(results), end="")
 
 
 def command(*without: str) -> list[str]:
@@ -266,6 +256,7 @@ def gather(options: LearningCurveOptions, cells: Sequence[Cell]) -> dict[str, An
     compared = comparisons([run for run in scored if run["size"] in sizes])
     return {
         "phantom": options.phantom,
+        "notices": notices(options.phantom),
         "verdict": [verdict(comparison, sizes, options.phantom) for comparison in compared],
         "sizes": sizes,
         "summary": means,
@@ -321,19 +312,10 @@ def read_run(cell: Cell) -> dict[str, Any]:
     }
 
 
-def write(output: Path, options: LearningCurveOptions, results: dict[str, Any]) -> None:
+def write(output: Path, results: dict[str, Any]) -> None:
     """Figures and tables, then results.json, which says that all is there."""
-    panels = {
-        f"macro F1, {SCORES[score]}": curve(results["runs"], score, results["sizes"]) for score in PANELS
-    }
-    title = marked("mean ± sample standard deviation over folds and seeds", options.phantom)
-    for kind, picture in learning_curves(panels, title).items():
-        write_whole(output / f"{FIGURE}.{kind}", picture)
-    tables = curve_tables(results)
-    write_whole(output / "table.md", "\n".join([*map(markdown, tables), *results["verdict"], ""]).encode())
-    write_whole(output / "table.tex", "\n".join(map(latex, tables)).encode())
-    write_whole(output / "scores.csv", scores_csv(results["summary"]).encode())
-    write_whole(output / "differences.csv", contrasts_csv(results["contrasts"] + results["table2"]).encode())
+    for name, content in curve_files(results).items():
+        write_whole(output / name, content)
     write_json(output / RESULTS, results)
 
 
