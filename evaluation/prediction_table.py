@@ -10,13 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builders.birads import DENSITIES, FIVE_CLASSES
-
+from .prediction_columns import CLASSES, IDENTITY, PROBABILITIES
 from .prediction_origin import FINGERPRINT
 
-CLASSES = {"birads": FIVE_CLASSES, "density": DENSITIES}
 TYPES = {"birads": pa.int8(), "density": pa.string()}
-IDENTITY = ("patient_id", "exam_id", "laterality", "view")
 
 
 def prediction_table(
@@ -66,7 +63,7 @@ def _predicted(task: str, logits: np.ndarray | None, rows: int) -> pa.Array:
 
 
 def _probabilities(task: str, logits: np.ndarray | None, rows: int) -> dict[str, pa.Array]:
-    names = [f"p_{task}_{str(value).lower()}" for value in CLASSES[task]]
+    names = PROBABILITIES[task]
     if logits is None:
         return {name: pa.nulls(rows, pa.float32()) for name in names}
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
