@@ -20,26 +20,15 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def before_the_pictures(journal, rows, thumbnails):
-    if journal.done >= SIZE:
+def within_a_batch(journal, rows, thumbnails):
+    """One line of the second batch is there, and half of another."""
+    before = journal.done
+    append(journal, rows, thumbnails)
+    if before:
+        file = journal.folder / LINES
+        lines = file.read_bytes().splitlines(keepends=True)
+        os.truncate(file, sum(map(len, lines[: before + 1])) + 40)
         die()
-    append(journal, rows, thumbnails)
-
-
-def within_a_line(journal, rows, thumbnails):
-    append(journal, rows, thumbnails)
-    file = journal.folder / LINES
-    os.truncate(file, file.stat().st_size - 50)
-    die()
-
-
-def after_a_line(journal, rows, thumbnails):
-    """Half a batch is there, in whole lines."""
-    append(journal, rows, thumbnails)
-    file = journal.folder / LINES
-    lines = file.read_bytes().splitlines(keepends=True)
-    os.truncate(file, sum(map(len, lines[: 1 - SIZE])))
-    die()
 
 
 def at_once(*arguments):
@@ -48,12 +37,9 @@ def at_once(*arguments):
 
 append = Journal.append
 MOMENTS = (
-    (Journal, "append", before_the_pictures),
-    (Journal, "append", within_a_line),
-    (Journal, "append", after_a_line),
+    (Journal, "append", within_a_batch),
     (tables, "units", at_once),
-    (Journal, "finish", at_once),
-    (Journal, "close", at_once),
+    (Journal, "close", at_once),  # after the last file
 )
 
 

@@ -14,15 +14,15 @@ import pytest
 import torch
 from dicom_files import as_bytes, mammogram
 from PIL import Image
-from tiny_models import VISION, processor, random_weights
-from tiny_training import run
+from tiny_models import VISION, pretraining_model, processor, random_weights
+from tiny_training import pairs, run
 
 from dataset_builders.mammogram_files import list_files
 from inference.journal import RUN
 from inference.predicting import NO_NUMBERS
 from modeling_mamclip import MamClipForImageClassification, onnx_mamclip
 from training.initialization import new_classifier
-from training.release import write_folder
+from training.release import write_folder, write_release
 
 BIRADS = [f"p_birads_{birads}" for birads in (0, 1, 2, 4, 5)]
 GROUPS = ["p_benign", "p_incomplete", "p_malignant"]
@@ -279,6 +279,59 @@ def test_the_page_stays_small_however_many_files_there_are(place, monkeypatch, t
     page = Page(tmp_path / "out" / "report.html")
     assert len(page.sources) == 2 and "pictures of the first 2 files alone" in page.text
     assert "3 further exams are in the tables" in page.text
+
+
+@pytest.fixture(scope="module")
+def aligned(place):
+    """A release with both encoders and a classifier, and an index that it made of eight pairs."""
+    folder = place / "aligned-release"
+    random_weights(pretraining_model(), 1).save_pretrained(folder / "pretrained")
+    processor().save_pretrained(folder / "pretrained")
+    random_weights(new_classifier(folder / "pretrained"), 2).save_pretrained(folder / "classifier")
+    write_release(folder / "mamclip", pretrained=folder / "pretrained", classifier=folder / "classifier")
+    words = (
+        "--model",
+        folder / "mamclip",
+        "--pairs",
+        pairs(folder / "pairs", 4),
+        "--output",
+        folder / "index",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        assert run("build_index.py", patch, *words, "--phantom") == 0
+    return folder
+
+
+def test_the_nearest_captions_are_those_that_find_similar_finds(
+    place, aligned, monkeypatch, capsys, tmp_path
+):
+    model = ("--model", aligned / "mamclip", "--index", aligned / "index")
+    words = (*model, "--input", place / "archive" / "p1", "--captions", 2, "--output", tmp_path / "out")
+    assert predict(monkeypatch, *words) == 0
+    lines = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
+    page = Page(tmp_path / "out" / "report.html").text
+    assert "PHANTOM: they are synthetic" in page
+    for line in lines:
+        capsys.readouterr()
+        image = place / "archive" / "p1" / line["file"]
+        assert run("find_similar.py", monkeypatch, *model, "--image", image, "--k", 2, "--json") == 0
+        hits = json.loads(capsys.readouterr().out)["results"][0]["hits"]
+        assert [one["caption"] for one in line["captions"]] == [hit["caption"] for hit in hits]
+        scores = [hit["score"] for hit in hits]
+        assert [one["similarity"] for one in line["captions"]] == pytest.approx(scores, abs=1e-5)
+        assert all(one["caption"] in page for one in line["captions"])
+
+
+def test_an_index_of_another_model_is_one_sentence(place, aligned, monkeypatch, capsys, tmp_path):
+    random_weights(pretraining_model(), 7).save_pretrained(tmp_path / "pretrained")
+    processor().save_pretrained(tmp_path / "pretrained")
+    random_weights(new_classifier(tmp_path / "pretrained"), 2).save_pretrained(tmp_path / "classifier")
+    parts = {"pretrained": tmp_path / "pretrained", "classifier": tmp_path / "classifier"}
+    write_release(tmp_path / "mamclip", **parts)
+    words = ("--model", tmp_path / "mamclip", "--index", aligned / "index", "--input", place / "archive")
+    assert predict(monkeypatch, *words, "--output", tmp_path / "out") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "which made the index" in error and not (tmp_path / "out").exists()
 
 
 def test_a_phantom_model_says_so(place, monkeypatch, capsys, tmp_path):

@@ -101,6 +101,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--report-images", type=int, default=200, help="pictures in the page, at most (default: %(default)s)"
     )
+    parser.add_argument(
+        "--credit", default="", help="whose images they are and under which licence, for the page"
+    )
     args = parser.parse_args()
     for name, least in (("batch_size", 1), ("captions", 1), ("workers", 0), ("report_images", 0)):
         if getattr(args, name) < least:
@@ -148,6 +151,7 @@ def decisive_options(
         "--dtype": args.dtype,
         "--batch-size": args.batch_size,
         "--report-images": args.report_images,
+        "--credit": args.credit,
         "count": len(files),
     }
 
@@ -179,6 +183,7 @@ def write_results(args: argparse.Namespace, classifier, captions, journal: Journ
         "phantom_captions": bool(captions and captions.index.about.get("phantom")),
         "provenance": classifier.config.provenance,
         "notes": notes_on(classifier.config, exams=args.exams, pooling=args.pooling),
+        "credit": args.credit,
         "files": journal.options["count"],
         "errors": tables.counts["error"],
         "warnings": tables.counts["warnings"],
