@@ -1,6 +1,7 @@
 """A program: predict.py run once to its end, and once killed by SIGKILL at moment after moment until it is done.
 
-python killed_predictions.py WORK MODEL INPUT; the runs are WORK/whole and WORK/killed.
+python killed_predictions.py WORK MODEL INPUT; the runs are WORK/whole, WORK/killed, and WORK/deadly, where one file
+kills its reader.
 """
 
 import os
@@ -9,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from inference import tables
+from inference import reading, tables
 from inference.journal import LINES, Journal
 
 SCRIPT = Path(__file__).resolve().parent.parent / "train_scripts" / "predict.py"
@@ -35,7 +36,14 @@ def at_once(*arguments):
     die()
 
 
-append = Journal.append
+def deadly(name, *rest, **options):
+    """A file whose decoder crashes."""
+    if name == "p2/d.png":
+        die()
+    return read(name, *rest, **options)
+
+
+append, read = Journal.append, reading.read_file
 MOMENTS = (
     (Journal, "append", within_a_batch),
     (tables, "units", at_once),
@@ -67,6 +75,9 @@ def main() -> None:
     for moment in MOMENTS:
         assert in_a_child([*words, f"{work}/killed"], moment) == -signal.SIGKILL, moment
     assert in_a_child([*words, f"{work}/killed"]) == 0
+    crash = (reading, "read_file", deadly)
+    ends = [in_a_child([*words, f"{work}/deadly"], crash) for _ in range(3)]
+    assert ends == [-signal.SIGKILL, -signal.SIGKILL, 0], ends
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ The same command goes on where an interrupted one stopped.
 """
 
 import argparse
+import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from inference.classifier import DTYPES, Classifier
 from inference.journal import Journal, files_fingerprint, finished, model_fingerprint
 from inference.predicting import batch_rows
 from inference.provenance import from_phantoms, notes_on
-from inference.reading import EXAMS, ReadingOptions, read_batches
+from inference.reading import EXAMS, ReadingOptions, deadly_files, read_batches
 from inference.report import REPORT, write_page_of
 from inference.tables import CSV, numbered, write_tables
 from training.cli import ScriptParser, run_script
@@ -29,6 +31,7 @@ from training.embedding import load_aligned
 from training.image_arguments import add_frame_argument, add_input_argument
 from training.pair_embeddings import model_fingerprint as aligned_fingerprint
 
+PREFETCHED = 2  # batches that a worker of torch's DataLoader reads ahead
 NOTICE = "Research use only, not a medical device. No output may guide the care of a patient."
 
 
@@ -160,7 +163,13 @@ def predict(args: argparse.Namespace, files: dict[str, Path], classifier, captio
     """Note a row for every file that has none yet."""
     how = ReadingOptions(journal.salt, args.exams, args.frame, args.any_modality, args.report_images)
     batches = read_batches(
-        files, classifier.processor, how, batch_size=args.batch_size, start=journal.done, workers=args.workers
+        files,
+        classifier.processor,
+        how,
+        batch_size=args.batch_size,
+        start=journal.done,
+        workers=args.workers,
+        deadly=find_deadly(args, files, classifier, how, journal),
     )
     with tqdm(total=len(files), initial=journal.done, desc="predicting", unit="file") as bar:
         for readings in batches:
@@ -171,6 +180,21 @@ def predict(args: argparse.Namespace, files: dict[str, Path], classifier, captio
             }
             journal.append(batch_rows(classifier, readings, captions), pictures)
             bar.update(len(readings))
+
+
+def find_deadly(args, files: dict[str, Path], classifier, how: ReadingOptions, journal: Journal) -> list[str]:
+    """Where a run before ended without getting on: which of the next files may have ended it."""
+    if journal.attempts < 2:
+        return []
+    ahead = args.batch_size * (1 + PREFETCHED * args.workers)
+    print(
+        "the run before did not get on from here; the next files are first tried one by one", file=sys.stderr
+    )
+    return list(
+        deadly_files(
+            dict(islice(files.items(), journal.done, journal.done + ahead)), classifier.processor, how
+        )
+    )
 
 
 def write_results(args: argparse.Namespace, classifier, captions, journal: Journal) -> dict[str, Any]:
