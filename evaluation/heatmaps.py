@@ -26,7 +26,7 @@ from torch.nn import functional as F
 CELLS = 20
 TASKS = ("birads", "density")
 OPACITY = 0.6  # of the hottest place, so that the tissue below stays visible
-COLOURS = "plasma"
+COLOURS, DARKEST = "plasma", 0.4  # Matplotlib's colour map, from where it stands out of dark tissue
 
 
 def class_map(
@@ -109,7 +109,7 @@ def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
         raise ValueError("a map has values in [0, 1] and an image finite ones; found others.")
     grey = pixels.astype(np.float32) - float(pixels.min())
     grey = (grey / max(float(grey.max()), 1e-12))[..., None]
-    colour = colormaps[COLOURS](heat)[..., :3].astype(np.float32)
+    colour = colormaps[COLOURS](DARKEST + (1 - DARKEST) * heat)[..., :3].astype(np.float32)
     opacity = OPACITY * heat.astype(np.float32)[..., None]
     return np.rint(255 * ((1 - opacity) * grey + opacity * colour)).astype(np.uint8)
 
