@@ -26,7 +26,7 @@ from torch.nn import functional as F
 CELLS = 20
 TASKS = ("birads", "density")
 OPACITY = 0.6  # of the hottest place, so that the tissue below stays visible
-COLOURS, DARKEST = "plasma", 0.4  # Matplotlib's colour map, from where it stands out of dark tissue
+COLOURS, DARKEST = "winter", 0.4  # Matplotlib's blue to green: far from the orange of frames, for most eyes
 
 
 def class_map(
@@ -89,7 +89,8 @@ def on_original(heat: np.ndarray, placement: Any) -> np.ndarray:
 
     placement: of the image processor's batch, `batch.placements[0]`.
     """
-    return placement.to_original(np.ascontiguousarray(heat, dtype=np.float32))
+    original = placement.to_original(np.ascontiguousarray(heat, dtype=np.float32))
+    return np.clip(original, 0, 1)  # bilinear weights add up to 1 but for rounding
 
 
 def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:

@@ -229,7 +229,7 @@ def test_the_game_is_played_with_every_box_of_the_archive(place, tmp_path, monke
         assert all(0 < one["chance"]["value"] < 0.5 for one in scores.values())
     assert results["phantom"] and "Research use only" in results["notice"]
     assert f"of {kinds.count('mass')} hit" in capsys.readouterr().out
-    assert Image.open(tmp_path / "out" / "sheet.png").width > 300
+    assert Image.open(tmp_path / "out" / "sheet.png").width > 200
 
 
 def test_more_tolerance_has_more_hits_of_everybody(place, tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """Check heatmaps against what was marked: how often does the hottest pixel lie on the finding, and how often by chance?
 
 python train_scripts/make_phantom.py --output phantom --text-cases 0 --scanned-cases 0 --patients 0 \\
-    --embed-patients 240 --seed 4711
+    --embed-patients 200 --height 512 --seed 9001
 python train_scripts/pointing_game.py --model mamclip --dataset embed --data phantom/embed --phantom --output pointing
 """
 
@@ -104,8 +104,9 @@ def parse_args() -> argparse.Namespace:
         "--findings",
         nargs="+",
         choices=KINDS,
+        metavar="KIND",
         default=["mass", "calcifications"],
-        help="default: mass calcifications",
+        help=f"of {', '.join(KINDS)} (default: mass calcifications)",
     )
     parser.add_argument(
         "--caption", help='one text for all, such as "a mass", in place of each finding\'s own words'
