@@ -3,7 +3,7 @@
 A map is HiResCAM (Draelos and Carin, https://arxiv.org/abs/2011.08891), as Captum computes it, on a stage of the vision
 encoder: activations times their gradients, summed over channels, of a class's logit or of the cosine between the
 image's and a caption's embeddings; what speaks against it is left out. Grad-CAM, which averages the gradients over
-the image first, hardly points better than chance at what phantoms have planted (docs/evaluation.md).
+the image first, pointed no better than chance at masses planted in phantoms (docs/evaluation.md).
 
 A map shows what raised the score and proves nothing about the breast: research use only, not a medical device.
 """
