@@ -8,6 +8,7 @@ HERE = Path(__file__).parent
 
 CORE = [
     "accelerate>=1.10",
+    "captum>=0.8",  # heatmaps; BSD-3, pure Python, and all that it needs is here already
     "datasets>=4.4",
     "filelock>=3.13",
     "huggingface_hub>=1.0",
