@@ -106,11 +106,13 @@ setup(
         "dataset_builders.atlas",
         "dataset_builders.phantom",
         "evaluation",
+        "inference",
         "training",
     ],
     package_data={
         "dataset_builders": ["*.jinja"],
         "evaluation": ["*.jinja", "*.html", "*.css"],
+        "inference": ["*.jinja", "*.css"],
         "processing": ["*.safetensors"],
     },
     install_requires=CORE,

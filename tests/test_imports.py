@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("modeling_mamclip", "processing", "dataset_builders", "evaluation", "training", "train_scripts")
+ROOMS = (
+    *("modeling_mamclip", "processing", "dataset_builders"),
+    *("evaluation", "inference", "training", "train_scripts"),
+)
 MAY_IMPORT = {
     "modeling_mamclip": set(),
     "processing": set(),
     "dataset_builders": {"processing"},
     "evaluation": {"dataset_builders"},
+    "inference": {"processing", "modeling_mamclip", "dataset_builders", "evaluation"},
     "training": {"processing", "modeling_mamclip"},
     "train_scripts": set(ROOMS) - {"train_scripts"},
 }

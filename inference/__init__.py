@@ -1,0 +1,1 @@
+"""A release and files of mammograms → readings: scores, breasts and exams, warnings, and a page to look at."""
