@@ -1,10 +1,9 @@
 """The pointing game: does the hottest pixel of a map lie on what was marked there? (Zhang et al., ECCV 2016,
 https://arxiv.org/abs/1608.00507)
 
-A hit is a maximum within the finding's box, or so near to it that nobody would look elsewhere: the tolerance. The
-authors allowed 15 pixels on photographs whose longer side is mostly 500, which is the same share here, 3 %: about as
-many pixels of a mammogram of 512 × 384, and 5 mm of one that shows 18 cm. What chance would hit is counted with the same
-tolerance.
+A hit is a maximum within the box of a finding of that kind, or so near to it that nobody would look elsewhere: the
+tolerance. The authors allowed 15 pixels on photographs whose longer side is mostly 500. The same share here, 3 %, is as
+many pixels of a mammogram of 512 × 384, and 5 mm of one that shows 18 cm; what chance would hit is counted with it too.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Pointed:
-    """One map and the finding that it should point at.
+    """One map of one image, and what it should point at: the findings of one kind in it.
 
     patient: whose views are drawn together. kind: of the finding, which scores are given for. hit: whether the map's
-    maximum is on it. chance: the share of the breast, 0–1, where a point would be a hit.
+    maximum is on one of them. chance: the share of the breast, 0–1, where a point would be a hit.
     """
 
     patient: str
@@ -38,7 +37,7 @@ class Pointed:
 def peak(heat: np.ndarray) -> tuple[int, int] | None:
     """The hottest pixel (x, y) of an (H, W) map, None where nothing is above 0.
 
-    Of several equally hot ones that next to their middle, lest a plateau, as upsampling leaves at a border, be its corner.
+    Of several equally hot ones that next to their middle: upsampling leaves plateaus at the borders.
     """
     largest = heat.max()
     if not largest > 0:
@@ -48,12 +47,12 @@ def peak(heat: np.ndarray) -> tuple[int, int] | None:
     return int(x), int(y)
 
 
-def is_hit(point: tuple[float, float] | None, box: Box, tolerance: float = 0.0) -> bool:
-    """Whether a pixel lies in a box (x0, y0, x1, y1), the end exclusive, or at most `tolerance` pixels away from it."""
-    return point is not None and bool(distances(np.array([point]), box)[0] <= tolerance)
+def is_hit(point: tuple[float, float] | None, boxes: Sequence[Box], tolerance: float = 0.0) -> bool:
+    """Whether a pixel lies in one of the boxes (x0, y0, x1, y1), ends exclusive, or at most `tolerance` pixels away."""
+    return point is not None and bool(distances(np.array([point]), boxes)[0] <= tolerance)
 
 
-def chance_of(box: Box, breast: np.ndarray, tolerance: float = 0.0) -> float:
+def chance_of(boxes: Sequence[Box], breast: np.ndarray, tolerance: float = 0.0) -> float:
     """The share of a breast's pixels, an (H, W) mask, that would be hits: what a map that knows nothing gets.
 
     Raises ValueError for a mask without a breast.
@@ -61,17 +60,20 @@ def chance_of(box: Box, breast: np.ndarray, tolerance: float = 0.0) -> float:
     rows, columns = np.nonzero(breast)
     if not len(rows):
         raise ValueError("the mask has no pixel of a breast, so there is no chance to compute.")
-    return float((distances(np.stack([columns, rows], axis=1), box) <= tolerance).mean())
+    return float((distances(np.stack([columns, rows], axis=1), boxes) <= tolerance).mean())
 
 
-def distances(points: np.ndarray, box: Box) -> np.ndarray:
-    """(N, 2) pixels as x, y → (N,) how far each is from the nearest pixel of a box, 0 within it."""
-    low, high = np.array(box[:2], float), np.array(box[2:], float) - 1
-    beyond = np.maximum(np.maximum(low - points, points - high), 0)
-    return np.hypot(*beyond.T)
+def distances(points: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
+    """(N, 2) pixels as x, y → (N,) how far each is from the nearest pixel of the nearest box, 0 within one."""
+    corners = np.array(boxes, float)[:, None]  # (boxes, 1, 4)
+    low, high = corners[..., :2], corners[..., 2:] - 1
+    beyond = np.maximum(np.maximum(low - points, points - high), 0)  # (boxes, N, 2)
+    return np.hypot(beyond[..., 0], beyond[..., 1]).min(axis=0)
 
 
-def pointing_scores(maps: Sequence[Pointed], *, samples: int = 2000, seed: int = 0) -> dict[str, dict[str, Any]]:
+def pointing_scores(
+    maps: Sequence[Pointed], *, samples: int = 2000, seed: int = 0
+) -> dict[str, dict[str, Any]]:
     """For every kind of finding: how many there are, the share of hits, of chance, and their difference, with 95 %
     intervals over patients.
 
