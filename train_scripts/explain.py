@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch.nn import functional as F
@@ -90,7 +91,8 @@ def explain_caption(args: argparse.Namespace, pixels: np.ndarray) -> tuple[np.nd
     values, placement = prepared(processor.image_processor, pixels)
     words = processor(text=[args.caption], return_tensors="pt").to(model.device)
     heat = caption_map(model, values, words["input_ids"], words["attention_mask"])
-    output = model(**words, pixel_values=values.to(model.device))
+    with torch.inference_mode():
+        output = model(**words, pixel_values=values.to(model.device))
     cosine = float(F.cosine_similarity(output.image_embeds, output.text_embeds))
     return on_original(heat, placement), {
         "caption": args.caption,
