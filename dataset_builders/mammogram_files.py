@@ -1,32 +1,12 @@
-"""Files and folders of mammograms → model input, one file at a time. A bad file is a sentence, and not the end."""
+"""Files and folders that were given on the command line → the files of mammograms, by name."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from torch import Tensor
-
-from processing import MamClipImageProcessor, read_image
-
 from .tables import files_below
-
-
-@dataclass(frozen=True)
-class MammogramFile:
-    """One file, read and prepared.
-
-    name: as `list_files` has it. pixel_values (3, H, W) float32, as the model takes it, or None for a bad file.
-    laterality "L" or "R", view "CC" or "MLO": where DICOM tags say it. error: why the file is bad, or "".
-    """
-
-    name: str
-    pixel_values: Tensor | None = None
-    laterality: str | None = None
-    view: str | None = None
-    error: str = ""
 
 
 def list_files(inputs: Sequence[str | Path]) -> dict[str, Path]:
@@ -49,15 +29,3 @@ def list_files(inputs: Sequence[str | Path]) -> dict[str, Path]:
 
 def _visible(folder: Path) -> list[Path]:
     return [file for file in files_below(folder, "") if not file.name.startswith(".")]
-
-
-def read_files(files: Mapping[str, Path], processor: MamClipImageProcessor) -> Iterator[MammogramFile]:
-    """Read and prepare the files in their order, each when it is asked for."""
-    for name, path in files.items():
-        try:
-            mammogram = read_image(path)
-            pixel_values = processor(mammogram.pixels, return_tensors="pt")["pixel_values"][0]
-        except Exception as error:  # a stranger's file can break a decoder in any way
-            yield MammogramFile(name, error=" ".join(str(error).split()) or type(error).__name__)
-        else:
-            yield MammogramFile(name, pixel_values, mammogram.laterality, mammogram.view)

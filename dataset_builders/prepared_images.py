@@ -118,7 +118,7 @@ def prepare_file(name: str, path: Path, output: Path, how: Preparation) -> Row:
         "width": pixels.shape[1],
         **_box_columns(box),
         **{field: _cell(getattr(mammogram, field)) for field in KEPT},
-        "warnings": "; ".join(warnings_of(mammogram, box)),
+        "warnings": "; ".join(warnings_of(mammogram, box and box.source)),
     }
 
 
@@ -129,11 +129,11 @@ def with_bits(pixels: np.ndarray, bits: int) -> np.ndarray:
     return pixels.astype(np.uint16) * 257 if pixels.dtype == np.uint8 else pixels.astype(np.uint16)
 
 
-def warnings_of(mammogram: Mammogram, box: BreastBox | None) -> Iterator[str]:
-    """What somebody should look at before this image is used."""
-    if box is not None and box.source == "whole":
+def warnings_of(mammogram: Mammogram, crop_source: str | None) -> Iterator[str]:
+    """What somebody should look at before this image is used. crop_source: a BreastBox's, None for no crop."""
+    if crop_source == "whole":
         yield "no breast stands out, or it was cropped before"
-    if box is not None and box.source == "threshold":
+    if crop_source == "threshold":
         yield "the breast detector was unsure, and a threshold decided"
     if mammogram.view is not None and mammogram.view not in VIEWS:
         yield f"view {mammogram.view} is neither {' nor '.join(VIEWS)}"

@@ -69,9 +69,7 @@ def caption_map(
         ValueError: see `class_map`; or captions that are too long for the model.
     """
     encoder = _encoder(model, "vision_model")
-    with torch.no_grad():
-        captions = model.get_text_features(input_ids, attention_mask).pooler_output
-    wanted = F.normalize(captions.float(), dim=-1).mean(dim=0)
+    wanted = _text_direction(model, input_ids, attention_mask)
 
     def score(pixels: Tensor) -> Tensor:
         image = model.get_image_features(pixels).pooler_output
@@ -110,6 +108,14 @@ def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return np.rint(255 * ((1 - opacity) * grey + opacity * colour)).astype(np.uint8)
 
 
+def _text_direction(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """(n, T) → (P,), the mean of the n captions' embeddings."""
+    with _still(model), torch.inference_mode(False), torch.no_grad():
+        mask = None if attention_mask is None else attention_mask.clone().to(model.device)
+        captions = model.get_text_features(input_ids.clone().to(model.device), mask).pooler_output
+        return F.normalize(captions.float(), dim=-1).mean(dim=0)
+
+
 def _class_index(model: nn.Module, label: int | str, task: str) -> int:
     if task not in TASKS:
         raise ValueError(f"task is {task!r}; expected one of {', '.join(TASKS)}.")
@@ -127,8 +133,10 @@ def _class_index(model: nn.Module, label: int | str, task: str) -> int:
 
 
 def _encoder(model: nn.Module, name: str) -> nn.Module:
+    """The vision encoder of a model of the right kind: `encoder` of a classifier, `vision_model` of an aligned one."""
     encoder = getattr(model, name, None)
-    if not isinstance(encoder, nn.Module) or not hasattr(encoder, "trunk"):
+    reads = name == "encoder" or hasattr(model, "get_text_features")
+    if not reads or not isinstance(encoder, nn.Module) or not hasattr(encoder, "trunk"):
         kind = "a classifier" if name == "encoder" else "an aligned model"
         raise ValueError(
             f"{type(model).__name__} is not {kind} in PyTorch, whose gradients a map is made of."

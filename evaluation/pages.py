@@ -1,4 +1,4 @@
-"""One HTML page with everything in it: a template of this folder filled in, pictures as data URIs."""
+"""One HTML page with everything in it: a template filled in, pictures as data URIs."""
 
 import os
 from base64 import b64encode
@@ -11,10 +11,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 
-def write_page(path: str | os.PathLike, template: str, context: Mapping[str, Any]) -> None:
-    """Fill in a template of this folder and write it to `path`, whole or not at all; the folder of `path` is made."""
+def write_page(
+    path: str | os.PathLike,
+    template: str,
+    context: Mapping[str, Any],
+    *,
+    folder: str | os.PathLike | None = None,
+) -> None:
+    """Fill in a template and write it to `path`, whole or not at all; the folder of `path` is made.
+
+    folder: where the template is; by default this folder, whose style sheet and macros every template can include.
+    """
+    here = Path(__file__).parent
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([folder or here, here]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

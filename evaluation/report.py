@@ -178,8 +178,8 @@ def _view(reading: Reading) -> dict[str, Any]:
         "title": reading.title,
         "picture": embedded_picture(reading.picture, alt),
         "crop": reading.crop,
-        "birads": _bars(reading.birads),
-        "density": _bars(reading.density),
+        "birads": bars(reading.birads),
+        "density": bars(reading.density),
         "reference": reading.reference,
         "spread": reading.spread,
         "neighbours": [
@@ -188,7 +188,8 @@ def _view(reading: Reading) -> dict[str, Any]:
     }
 
 
-def _bars(scores: Mapping[str, float]) -> list[dict[str, Any]]:
+def bars(scores: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Probabilities by label, for the macro in bars.jinja."""
     best = max(scores.values(), default=0)
     return [
         {"label": label, "text": number(score), "percent": f"{100 * score:.1f}", "best": score == best}

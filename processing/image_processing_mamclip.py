@@ -232,7 +232,7 @@ def _prepare(
 ) -> tuple[torch.Tensor, Placement]:
     """One image → (3, H, W) float32, and where it lies in it."""
     target = (size["height"], size["width"])
-    box = _box(pixels, detector)
+    box, source = _box(pixels, detector)
     cut = pixels[box[1] : box[3], box[0] : box[2]]
     at_right = (orient or fit == "pad") and chest_wall_on_right(cut)
     flipped = orient and at_right
@@ -242,15 +242,15 @@ def _prepare(
     values = _scaled(values.flip(-1) if flipped else values, scaling, pixels.dtype)
     values = _padded(values, window, target).expand(3, -1, -1)
     values = _as_imagenet(values) if scaling == "imagenet" else values
-    return values, Placement(tuple(pixels.shape), box, flipped, target, window)
+    return values, Placement(tuple(pixels.shape), box, flipped, target, window, source)
 
 
-def _box(pixels: torch.Tensor, detector: Yolox | None) -> tuple[int, int, int, int]:
-    """What is cut out; without a detector the whole image."""
+def _box(pixels: torch.Tensor, detector: Yolox | None) -> tuple[tuple[int, int, int, int], str | None]:
+    """What is cut out, and how it was found; without a detector the whole image, and None."""
     if detector is None:
-        return 0, 0, pixels.shape[1], pixels.shape[0]
+        return (0, 0, pixels.shape[1], pixels.shape[0]), None
     box = find_breast(pixels, detector)
-    return box.x0, box.y0, box.x1, box.y1
+    return (box.x0, box.y0, box.x1, box.y1), box.source
 
 
 def _resized(cut: torch.Tensor, window: tuple[int, ...], antialias: bool, published: bool) -> torch.Tensor:

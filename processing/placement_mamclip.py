@@ -16,6 +16,7 @@ class Placement:
     flipped: whether left and right were exchanged, so that the chest wall is on the left.
     input_size: (height, width) of the model's input.
     window: (x0, y0, x1, y1) in its pixels: where the cut lies; the rest is padding.
+    crop_source: how the box was found, as `BreastBox.source`; None where nothing was looked for.
     """
 
     image_size: tuple[int, int]
@@ -23,6 +24,7 @@ class Placement:
     flipped: bool
     input_size: tuple[int, int]
     window: tuple[int, int, int, int]
+    crop_source: str | None = None
 
     def to_original(self, box_or_mask):
         """A box or a map over the model's input → the same in the original image.

@@ -1,7 +1,13 @@
-"""Files and folders become a table of predictions, by a release as by its export; bad files are rows that say why."""
+"""Folders of mammograms become tables and a page, by a release as by its export; bad files are rows that say why."""
 
 import csv
-import shutil
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,15 +17,22 @@ from PIL import Image
 from tiny_models import VISION, processor, random_weights
 from tiny_training import run
 
-from dataset_builders.mammogram_files import list_files, read_files
+from dataset_builders.mammogram_files import list_files
+from inference.journal import RUN
+from inference.predicting import NO_NUMBERS
 from modeling_mamclip import MamClipForImageClassification, onnx_mamclip
 from training.initialization import new_classifier
 from training.release import write_folder
 
-BIRADS = ["BI-RADS 0", "BI-RADS 1", "BI-RADS 2", "BI-RADS 4", "BI-RADS 5"]
-DENSITY = ["density A", "density B", "density C", "density D"]
-HEADER = ["file", "laterality", "view", "birads", "density", *BIRADS, *DENSITY, "error"]
+BIRADS = [f"p_birads_{birads}" for birads in (0, 1, 2, 4, 5)]
+GROUPS = ["p_benign", "p_incomplete", "p_malignant"]
+DENSITY = [f"p_density_{letter}" for letter in "abcd"]
+SCORES = [*BIRADS, *GROUPS, *DENSITY]
+WRITTEN = {"about.json", "breasts.csv", "exams.csv", "predictions.csv", "predictions.jsonl", "report.html"}
+SECRETS = ("ROSSI^ANNA", "PATIENT-4711", "1.2.826.4711", "19540321", "4711")
+CT = "1.2.840.10008.5.1.4.1.1.2"
 BAD = {
+    "ct.dcm": "is no mammogram (CT, computed tomography; CT Image Storage)",
     "empty.png": "neither DICOM nor",
     "p2/cut.dcm": "not a DICOM image",
     "read me.txt": "neither DICOM nor",
@@ -28,9 +41,10 @@ BAD = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A release of a classifier alone, its export, and an archive with four good files and three bad ones."""
+    """A release of a classifier alone, its export, and an archive."""
     root = tmp_path_factory.mktemp("predict")
     model = random_weights(new_classifier(vision_config=VISION, projection_dim=12), 1)
+    model.config.birads_temperature, model.config.density_temperature = 7.0, 3.0
     write_folder(root / "mamclip", model.config, model.state_dict(), processor().image_processor, name="tiny")
     with pytest.MonkeyPatch.context() as patch:
         words = ("--model", root / "mamclip", "--output", root / "mamclip-onnx")
@@ -39,17 +53,32 @@ def place(tmp_path_factory):
     return root
 
 
+def breast(seed):
+    """(80, 60) uint16: a bright half disc with a texture of its own on a dark background."""
+    y, x = np.mgrid[:80, :60]
+    texture = np.random.default_rng(seed).integers(1500, 4000, (80, 60))
+    return np.where(((y - 40) / 34) ** 2 + (x / (30 + seed)) ** 2 < 1, texture, 0).astype(np.uint16)
+
+
 def write_archive(folder):
-    pixels = np.random.default_rng(0).integers(0, 4096, (4, 80, 60)).astype(np.uint16)
+    """Patient 1 with three views of one study in two folders, another study; pictures; and what is no mammogram."""
     (folder / "p1").mkdir(parents=True)
     (folder / "p2").mkdir()
-    for name, values, tags in (
-        ("p1/a.dcm", pixels[0], {"ViewPosition": "CC", "ImageLaterality": "L"}),
-        ("p1/b", pixels[1], {"ViewPosition": "MLO", "ImageLaterality": "R"}),
-        ("p2/c.dcm", pixels[2], {}),
+    study = {"PatientID": SECRETS[1], "PatientName": SECRETS[0], "PatientBirthDate": SECRETS[3]}
+    study["StudyInstanceUID"] = f"{SECRETS[2]}.1"
+    other = {**study, "StudyInstanceUID": f"{SECRETS[2]}.2"}
+    for number, (name, tags) in enumerate(
+        {
+            "p1/a.dcm": {**study, "ViewPosition": "CC", "ImageLaterality": "L"},
+            "p1/b": {**study, "ViewPosition": "MLO", "ImageLaterality": "L"},
+            "p2/c.dcm": {**study, "ViewPosition": "ML", "ImageLaterality": "R"},
+            "p2/later.dcm": other,
+            "ct.dcm": {**study, "Modality": "CT", "SOPClassUID": CT},
+        }.items()
     ):
-        (folder / name).write_bytes(as_bytes(mammogram(values, **tags)))
-    Image.fromarray(pixels[3] * 16).save(folder / "p2" / "d.png")
+        (folder / name).write_bytes(as_bytes(mammogram(breast(number), **tags)))
+    for number, name in enumerate(("case7_L_CC.png", "case7-RMLO.png", "p2/d.png"), 10):
+        Image.fromarray(breast(number) * 16).save(folder / name)
     (folder / "p2" / "cut.dcm").write_bytes((folder / "p1" / "a.dcm").read_bytes()[:100])
     (folder / "empty.png").touch()
     (folder / "read me.txt").write_text("of this archive")
@@ -60,66 +89,281 @@ def predict(monkeypatch, *arguments):
     return run("predict.py", monkeypatch, *arguments)
 
 
+@pytest.fixture(scope="module")
+def result(place):
+    with pytest.MonkeyPatch.context() as patch:
+        words = ("--model", place / "mamclip", "--input", place / "archive", "--device", "cpu")
+        assert predict(patch, *words, "--output", place / "results") == 0
+    return place / "results"
+
+
 def table(path):
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
-def test_a_release_and_its_export_fill_the_same_table(place, monkeypatch, capsys, tmp_path):
-    tables = {}
-    for name, size in (("mamclip", 1), ("mamclip-onnx", 1), ("mamclip-onnx", 3)):
-        output = tmp_path / "new" / f"{name}-{size}.csv"
-        words = ("--model", place / name, "--input", place / "archive", "--output", output)
-        assert predict(monkeypatch, *words, "--batch-size", size) == 0
-        assert "4 of 7 files predicted, 3 could not be read" in capsys.readouterr().out
-        tables[output.stem] = table(output)
-    first, *others = tables.values()
-    assert list(first[0]) == HEADER
-    names = ["empty.png", "p1/a.dcm", "p1/b", "p2/c.dcm", "p2/cut.dcm", "p2/d.png", "read me.txt"]
-    assert sorted(row["file"] for row in first) == names
-    for rows in others:
-        for row, expected in zip(rows, first, strict=True):
-            for name in HEADER:
-                if name in BIRADS + DENSITY and row[name]:
-                    assert float(row[name]) == pytest.approx(float(expected[name]), abs=1e-4)
-                else:
-                    assert row[name] == expected[name]
-    assert sorted(path.name for path in output.parent.iterdir()) == sorted(f"{name}.csv" for name in tables)
+def images(output):
+    return {row["file"]: row for row in table(output / "predictions.csv")}
 
 
-def test_the_rows_are_the_models_probabilities_and_the_files_tags(place, monkeypatch, tmp_path):
-    words = ("--model", place / "mamclip", "--input", place / "archive", "--output", tmp_path / "a.csv")
-    assert predict(monkeypatch, *words) == 0
-    rows = {row["file"]: row for row in table(tmp_path / "a.csv")}
-    tags = {name: (row["laterality"], row["view"]) for name, row in rows.items()}
-    assert tags["p1/a.dcm"] == ("L", "CC") and tags["p1/b"] == ("R", "MLO")
-    assert set(tags.values()) == {("L", "CC"), ("R", "MLO"), ("", "")}
+def test_everything_is_there_and_nothing_else(result):
+    assert {path.name for path in result.iterdir()} == WRITTEN
+    rows = images(result)
+    assert len(rows) == 11 and {name for name, row in rows.items() if row["error"]} == set(BAD)
     for name, said in BAD.items():
-        assert said in rows[name]["error"]
-        assert not any(rows[name][column] for column in HEADER[1:-1])
+        assert said in rows[name]["error"] and str(result.parent) not in rows[name]["error"]
+        assert not any(rows[name][column] for column in (*SCORES, "patient", "exam", "predicted_birads"))
+    about = json.loads((result / "about.json").read_text())
+    assert (about["files"], about["errors"], about["exams"]) == (11, 4, 4)
+    assert "not a medical device" in about["note"] and about["phantom"] is False
+
+
+def test_images_have_the_models_calibrated_probabilities(place, result):
     model = MamClipForImageClassification.from_pretrained(place / "mamclip").eval()
-    for name in set(rows) - set(BAD):
+    for name, row in images(result).items():
+        if row["error"]:
+            continue
         values = processor().image_processor(place / "archive" / name, return_tensors="pt")["pixel_values"]
         with torch.no_grad():
             output = model(values)
-        for columns, task, logits in (
-            (BIRADS, "birads", output.logits),
-            (DENSITY, "density", output.density_logits),
+        for columns, logits, temperature, task in (
+            (BIRADS, output.logits, 7, "birads"),
+            (DENSITY, output.density_logits, 3, "density"),
         ):
-            found = [float(rows[name][column]) for column in columns]
-            assert found == pytest.approx(logits.softmax(-1)[0].tolist(), abs=1e-5)
-            assert columns[int(logits.argmax())].removeprefix("density ") == rows[name][task]
-        assert rows[name]["error"] == ""
+            found = [float(row[column]) for column in columns]
+            assert found == pytest.approx((logits / temperature).softmax(-1)[0].tolist(), abs=1e-5)
+            assert columns[int(logits.argmax())].rsplit("_")[-1] == row[f"predicted_{task}"].lower()
+        p = {column: float(row[column]) for column in SCORES}
+        benign, malignant = p["p_birads_1"] + p["p_birads_2"], p["p_birads_4"] + p["p_birads_5"]
+        assert [p[column] for column in GROUPS] == pytest.approx(
+            [benign, p["p_birads_0"], malignant], abs=2e-6
+        )
+        assert f"p_{row['predicted_group']}" == max(GROUPS, key=p.get)
+
+
+def test_tags_make_exams_and_names_of_pictures_do_where_they_are_beyond_doubt(result):
+    rows = images(result)
+    exam = {name: (row["patient"], row["exam"]) for name, row in rows.items() if not row["error"]}
+    assert exam["p1/a.dcm"] == exam["p1/b"] == exam["p2/c.dcm"]
+    later, first = exam["p2/later.dcm"], exam["p1/a.dcm"]
+    assert later[0] == first[0] and later[1] != first[1]  # the same woman at another time
+    assert exam["case7_L_CC.png"] == exam["case7-RMLO.png"]
+    assert len(set(exam.values())) == 4 and exam["p2/d.png"][0] != first[0]
+    places = {name: (row["laterality"], row["view"], row["view_source"]) for name, row in rows.items()}
+    assert places["p1/b"] == ("L", "MLO", "ViewPosition")
+    assert places["case7-RMLO.png"] == ("R", "MLO", "file name") and places["p2/d.png"] == ("", "", "")
+
+
+def test_breasts_and_exams_are_pooled_as_the_documentation_says(result):
+    rows = images(result)
+    exam = rows["p1/a.dcm"]["exam"]
+    of = {row["laterality"]: row for row in table(result / "breasts.csv") if row["exam"] == exam}
+    assert set(of) == {"L", "R"} and (of["L"]["images"], of["R"]["images"]) == ("2", "1")
+    for column in SCORES:
+        views = [float(rows[name][column]) for name in ("p1/a.dcm", "p1/b")]
+        assert float(of["L"][column]) == pytest.approx(np.mean(views), abs=2e-6)
+    (whole,) = [row for row in table(result / "exams.csv") if row["exam"] == exam]
+    assert (whole["images"], whole["breasts"]) == ("3", "2")
+    worse = max(of.values(), key=lambda row: sum(float(row[f"p_birads_{birads}"]) for birads in (0, 4, 5)))
+    assert [whole[column] for column in BIRADS] == [worse[column] for column in BIRADS]
+    three = [float(rows[name]["p_density_c"]) for name in ("p1/a.dcm", "p1/b", "p2/c.dcm")]
+    assert float(whole["p_density_c"]) == pytest.approx(np.mean(three), abs=2e-6)
+
+
+def test_warnings_say_what_somebody_should_know(result):
+    said = {name: row["warnings"] for name, row in images(result).items()}
+    assert "view ML is neither CC nor MLO" in said["p2/c.dcm"]
+    assert (
+        "the view is not known" in said["p2/later.dcm"] and "laterality is not known" in said["p2/later.dcm"]
+    )
+    assert "it stands alone" in said["p2/d.png"] and "stands alone" not in said["case7_L_CC.png"]
+
+
+def test_an_unsure_crop_and_another_modality_are_warnings(place, monkeypatch, tmp_path):
+    grain = np.random.default_rng(0).integers(0, 4096, (80, 60)).astype(np.uint16)
+    Image.fromarray(grain).save(tmp_path / "RIGHT_CC.png")
+    right = mammogram(breast(1), ImageLaterality="L", ViewPosition="CC")
+    (tmp_path / "RCC.dcm").write_bytes(as_bytes(right))
+    words = ("--model", place / "mamclip", "--any-modality", "--output", tmp_path / "out")
+    assert predict(monkeypatch, *words, "--input", tmp_path, place / "archive" / "ct.dcm") == 0
+    rows = {Path(name).name: row for name, row in images(tmp_path / "out").items()}
+    assert rows["RIGHT_CC.png"]["crop_source"] != "detector" and rows["RIGHT_CC.png"]["warnings"]
+    assert "no mammogram (CT, computed tomography; CT Image Storage)" in rows["ct.dcm"]["warnings"]
+    assert rows["ct.dcm"]["p_birads_0"] and not rows["ct.dcm"]["error"]
+    assert rows["RCC.dcm"]["laterality"] == "L"
+    assert "the laterality is L by its tags and R by its name" in rows["RCC.dcm"]["warnings"]
+
+
+def test_folders_can_be_exams(place, monkeypatch, tmp_path):
+    words = ("--model", place / "mamclip", "--input", place / "archive", "--output", tmp_path / "out")
+    assert predict(monkeypatch, *words, "--exams", "folders", "--pooling", "max") == 0
+    rows = images(tmp_path / "out")
+    exams = {}
+    for name, row in rows.items():
+        if row["exam"]:
+            exams.setdefault(row["exam"], set()).add(str(Path(name).parent))
+    assert sorted(map(sorted, exams.values())) == [["."], ["p1"], ["p2"]]
+    (p2,) = [row for row in table(tmp_path / "out" / "exams.csv") if row["exam"] == rows["p2/d.png"]["exam"]]
+    assert (p2["images"], p2["breasts"]) == ("3", "3")  # R, and two whose side nobody knows
+
+
+def test_the_export_and_bfloat16_give_the_same(place, result, monkeypatch, tmp_path):
+    expected = images(result)
+    for number, (model, tolerance, options) in enumerate(
+        (
+            ("mamclip", 1e-4, ("--onnx", place / "mamclip-onnx")),
+            ("mamclip-onnx", 1e-4, ("--batch-size", 3)),
+            ("mamclip", 0.03, ("--dtype", "bfloat16", "--device", "cpu")),
+        )
+    ):
+        output = tmp_path / str(number)
+        words = ("--model", place / model, "--input", place / "archive", "--output", output)
+        assert predict(monkeypatch, *words, *options) == 0
+        for name, row in images(output).items():
+            assert row["exam"] == expected[name]["exam"] and row["error"] == expected[name]["error"]
+            if not row["error"]:
+                found, other = ([float(one[column]) for column in SCORES] for one in (row, expected[name]))
+                assert found == pytest.approx(other, abs=tolerance)
+
+
+def test_lines_of_jsonl_are_the_rows_with_all_digits(result):
+    lines = [json.loads(line) for line in (result / "predictions.jsonl").read_text().splitlines()]
+    for line, row in zip(lines, table(result / "predictions.csv"), strict=True):
+        assert line["file"] == row["file"] and (line["error"] or None) == (row["error"] or None)
+        for column in SCORES:
+            assert row[column] == ("" if line[column] is None else f"{line[column]:.6f}")
+        assert "; ".join(line["warnings"]) == row["warnings"]
+
+
+class Page(HTMLParser):
+    def __init__(self, path):
+        super().__init__()
+        self.text, self.sources, self.links = "", [], []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.sources += [attributes["src"]] if "src" in attributes else []
+        self.links += [attributes["href"]] if "href" in attributes else []
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_shows_exams_and_holds_everything_itself(result):
+    page = Page(result / "report.html")
+    assert page.text.count("Research use only, not a medical device.") >= 2 and "PHANTOM" not in page.text
+    assert len(page.sources) == 7 and not page.links
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    for row in table(result / "predictions.csv"):
+        assert row["file"] in page.text
+        for warning in filter(None, row["warnings"].split("; ")):
+            assert warning in page.text
+    for exam in table(result / "exams.csv"):
+        assert f"Exam {exam['exam']}" in page.text and f"{float(exam['p_malignant']):.3f}" in page.text
+    assert "BI-RADS 7.000, density 3.000" in page.text and str(result.parent) not in page.text
+
+
+def test_no_identifier_and_no_path_of_this_machine_is_anywhere(place, result):
+    for path in result.iterdir():
+        content = path.read_text(encoding="utf-8")
+        content = re.sub(r"data:image/png;base64,[\w+/=]+", "", content)
+        content = re.sub(r"\b[0-9a-f]{64}\b", "", content)  # fingerprints
+        for secret in (*SECRETS, str(place)):
+            assert secret not in content, f"{path.name} has {secret}"
+
+
+def test_the_page_stays_small_however_many_files_there_are(place, monkeypatch, tmp_path):
+    words = ("--model", place / "mamclip", "--input", place / "archive", "--output", tmp_path / "out")
+    assert predict(monkeypatch, *words, "--report-images", 2) == 0
+    page = Page(tmp_path / "out" / "report.html")
+    assert len(page.sources) == 2 and "pictures of the first 2 files alone" in page.text
+    assert "3 further exams are in the tables" in page.text
+
+
+def test_a_phantom_model_says_so(place, monkeypatch, capsys, tmp_path):
+    model = random_weights(new_classifier(vision_config=VISION, projection_dim=12), 1)
+    given = (model.config, model.state_dict(), processor().image_processor)
+    write_folder(tmp_path / "mamclip", *given, name="tiny", phantom=True)
+    words = ("--model", tmp_path / "mamclip", "--input", place / "archive" / "p1")
+    assert predict(monkeypatch, *words, "--output", tmp_path / "out") == 0
+    assert capsys.readouterr().out.startswith("PHANTOM")
+    assert "PHANTOM" in Page(tmp_path / "out" / "report.html").text
+    assert json.loads((tmp_path / "out" / "about.json").read_text())["phantom"] is True
 
 
 def test_only_where_no_file_can_be_read_it_ends_with_an_error_and_the_table_says_why(
     place, monkeypatch, capsys, tmp_path
 ):
     bad = [place / "archive" / name for name in BAD]
-    words = ("--model", place / "mamclip", "--input", *bad, "--output", tmp_path / "a.csv")
-    assert predict(monkeypatch, *words) == 2
-    assert "no file could be read, of 3" in capsys.readouterr().err
-    assert all(row["error"] for row in table(tmp_path / "a.csv"))
+    words = ("--model", place / "mamclip", "--input", *bad, "--output", tmp_path / "out")
+    for _ in range(2):  # a finished run says it again
+        assert predict(monkeypatch, *words) == 2
+        assert "no file could be read, of 4" in capsys.readouterr().err
+    assert all(row["error"] for row in table(tmp_path / "out" / "predictions.csv"))
+    assert "No file could be read" in Page(tmp_path / "out" / "report.html").text
+
+
+def test_scores_that_are_no_numbers_are_errors(place, monkeypatch, capsys, tmp_path):
+    model = random_weights(new_classifier(vision_config=VISION, projection_dim=12), 1)
+    with torch.no_grad():
+        model.birads_head.weight.fill_(float("nan"))
+    given = (model.config, model.state_dict(), processor().image_processor)
+    write_folder(tmp_path / "mamclip", *given, name="broken")
+    words = ("--model", tmp_path / "mamclip", "--input", place / "archive" / "p1")
+    assert predict(monkeypatch, *words, "--output", tmp_path / "out") == 2
+    for row in table(tmp_path / "out" / "predictions.csv"):
+        assert NO_NUMBERS in row["error"] and not any(row[column] for column in SCORES)
+
+
+def test_a_killed_run_ends_with_the_tables_of_one_that_was_not(place, tmp_path):
+    program = Path(__file__).with_name("killed_predictions.py")
+    words = [sys.executable, program, tmp_path, place / "mamclip", place / "archive"]
+    root = str(program.parent.parent)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "finished already" in done.stdout  # the last moment was after the last file
+    assert {path.name for path in (tmp_path / "killed").iterdir()} == WRITTEN
+    for name in WRITTEN:
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_a_finished_run_is_left_alone_and_another_is_refused(place, result, monkeypatch, capsys, tmp_path):
+    words = {
+        "--model": place / "mamclip",
+        "--input": place / "archive",
+        "--device": "cpu",
+        "--output": result,
+    }
+    before = {path: path.stat().st_mtime_ns for path in result.iterdir()}
+    assert predict(monkeypatch, *(word for pair in words.items() for word in pair)) == 0
+    assert "finished already" in capsys.readouterr().out
+    for changes, said in (
+        ({"--model": place / "mamclip-onnx"}, "another --model"),
+        ({"--input": place / "archive" / "p1"}, "another --input"),
+        ({"--dtype": "bfloat16"}, "another --dtype"),
+        ({"--exams": "folders"}, "another --exams"),
+    ):
+        assert predict(monkeypatch, *(word for pair in {**words, **changes}.items() for word in pair)) == 2
+        error = capsys.readouterr().err
+        assert f"was made with {said}" in error and error.count("\n") == 1
+    assert {path: path.stat().st_mtime_ns for path in result.iterdir()} == before
+
+
+def test_an_interrupted_run_with_other_options_is_refused_too(place, monkeypatch, capsys, tmp_path):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    words = ("--model", place / "mamclip", "--input", place / "archive", "--output", tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr("inference.reading.read_file", stop)
+        assert predict(patch, *words) == 130
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [RUN]
+    assert predict(monkeypatch, *words, "--batch-size", 2) == 2
+    assert "was made with another --batch-size" in capsys.readouterr().err
+    assert predict(monkeypatch, *words) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == WRITTEN
 
 
 @pytest.mark.parametrize(
@@ -130,8 +374,14 @@ def test_only_where_no_file_can_be_read_it_ends_with_an_error_and_the_table_says
         ({"--model": "stranger"}, "is no release with a classifier"),
         ({"--input": "nowhere"}, "does not exist; give files or folders"),
         ({"--input": "nothing"}, "there is no file in"),
-        ({"--output": "archive/empty.png"}, "exists already"),
+        ({"--output": "archive/empty.png"}, "exists and is a file"),
+        ({"--output": "archive"}, "there is no file in archive beside --output"),
+        ({"--output": "mamclip"}, "holds something else already"),
         ({"--batch-size": 0}, "it must be at least 1"),
+        ({"--frame": "last"}, "is none of central, max"),
+        ({"--device": "abacus"}, "device 'abacus' is not there"),
+        ({"--onnx": "mamclip"}, "is no ONNX export"),
+        ({"--index": "archive"}, "holds no index of embeddings"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(place, changes, said, monkeypatch, capsys):
@@ -143,15 +393,15 @@ def test_what_cannot_be_is_one_sentence(place, changes, said, monkeypatch, capsy
     ):
         (place / name).mkdir(exist_ok=True)
         (place / name / "config.json").write_text(content)
-    given = {"--model": "mamclip", "--input": "archive", "--output": "a.csv", **changes}
+    given = {"--model": "mamclip", "--input": "archive", "--output": "a", **changes}
     assert predict(monkeypatch, *(word for pair in given.items() for word in pair)) == 2
     error = capsys.readouterr().err
-    assert said in error and error.count("\n") == 1 and not (place / "a.csv").exists()
+    assert said in error and error.count("\n") == 1 and not (place / "a").exists()
 
 
 def test_an_export_without_onnx_runtime_is_one_sentence(place, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(onnx_mamclip, "onnxruntime", None)
-    words = ("--model", place / "mamclip-onnx", "--input", place / "archive", "--output", tmp_path / "a.csv")
+    words = ("--model", place / "mamclip-onnx", "--input", place / "archive", "--output", tmp_path / "a")
     assert predict(monkeypatch, *words) == 2
     assert capsys.readouterr().err.endswith("pip install onnxruntime\n")
 
@@ -161,16 +411,3 @@ def test_files_are_named_within_the_folder_that_holds_all_inputs(place):
     assert set(list_files([archive / "p1"])) == {"a.dcm", "b"}
     assert set(list_files([archive / "p1", archive / "p2" / "d.png"])) == {"p1/a.dcm", "p1/b", "p2/d.png"}
     assert list(list_files([archive / "p1" / "a.dcm", archive / "p1" / "a.dcm"])) == ["a.dcm"]
-
-
-def test_files_are_read_one_by_one_and_whatever_a_decoder_raises_is_a_sentence(place, tmp_path):
-    for name in ("a.dcm", "b.dcm"):
-        shutil.copyfile(place / "archive" / "p1" / "a.dcm", tmp_path / name)
-
-    def broken(pixels, return_tensors):
-        raise RuntimeError("a decoder's\nown error")
-
-    reading = read_files(list_files([tmp_path]), broken)
-    assert next(reading).error == "a decoder's own error"
-    (tmp_path / "b.dcm").unlink()
-    assert "does not exist" in next(reading).error

@@ -97,15 +97,15 @@ def check_table(folder, config, monkeypatch):
     """predict.py's probabilities are those of the release's temperatures."""
     pixels = np.random.default_rng(1).integers(0, 65535, (80, 60)).astype(np.uint16)
     Image.fromarray(pixels).save(folder / "a.png")
-    words = ("--model", folder / "mamclip", "--input", folder / "a.png", "--output", folder / "a.csv")
+    words = ("--model", folder / "mamclip", "--input", folder / "a.png", "--output", folder / "a")
     assert run("predict.py", monkeypatch, *words) == 0
-    with (folder / "a.csv").open(encoding="utf-8", newline="") as file:
+    with (folder / "a" / "predictions.csv").open(encoding="utf-8", newline="") as file:
         row = next(csv.DictReader(file))
     model = MamClipForImageClassification.from_pretrained(folder / "mamclip").eval()
     values = processor().image_processor(folder / "a.png", return_tensors="pt")["pixel_values"]
     with torch.no_grad():
         logits = model(values).logits[0] / config["birads_temperature"]
-    expected = dict(zip(model.config.id2label.values(), logits.softmax(-1).tolist(), strict=True))
+    expected = dict(zip(PROBABILITIES["birads"], logits.softmax(-1).tolist(), strict=True))
     assert {name: float(row[name]) for name in expected} == pytest.approx(expected, abs=1e-5)
 
 

@@ -1,47 +1,60 @@
-"""Read mammograms with a release or its ONNX export, and write BI-RADS and breast density as a CSV table.
+"""Read mammograms with a release: BI-RADS and breast density of images, breasts and exams, as tables and a page.
 
-python train_scripts/predict.py --model mamclip --input LCC.dcm archive/ --output predictions.csv
+    python train_scripts/predict.py --model mamclip --input archive/ LCC.dcm --output results
+
+RESULTS gets predictions.csv and predictions.jsonl (a row a file), breasts.csv, exams.csv, report.html and about.json.
+The same command goes on where an interrupted one stopped.
 """
 
 import argparse
-import csv
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import torch
 from tqdm import tqdm
-from transformers import AutoConfig, AutoModelForImageClassification, PreTrainedConfig, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
-from dataset_builders.mammogram_files import MammogramFile, list_files, read_files
-from modeling_mamclip import MamClipConfig, MamClipOnnxConfig
-from processing import MamClipImageProcessor
+from dataset_builders.mammogram_files import list_files
+from evaluation.pooling import RULES
+from evaluation.similar import open_index
+from inference.captions import NearestCaptions
+from inference.classifier import DTYPES, Classifier
+from inference.journal import Journal, files_fingerprint, finished, model_fingerprint
+from inference.predicting import batch_rows
+from inference.provenance import from_phantoms, notes_on
+from inference.reading import EXAMS, ReadingOptions, read_batches
+from inference.report import REPORT, write_page_of
+from inference.tables import CSV, numbered, write_tables
 from training.cli import ScriptParser, run_script
-from training.release import refuse_existing
+from training.embedding import load_aligned
+from training.image_arguments import add_frame_argument, add_input_argument
+from training.pair_embeddings import model_fingerprint as aligned_fingerprint
 
-KINDS = (MamClipConfig.model_type, MamClipOnnxConfig.model_type)
+NOTICE = "Research use only, not a medical device. No output may guide the care of a patient."
 
 
 def main() -> None:
     args = parse_args()
-    disable_progress_bar()
-    refuse_existing(args.output)
-    model = open_classifier(args.model)
-    processor = MamClipImageProcessor.from_pretrained(str(args.model))
-    files = list_files(args.input)
-    mammograms = tqdm(read_files(files, processor), total=len(files), desc="reading", unit="file")
-    header = ["file", "laterality", "view", "birads", "density", *classes(model.config), "error"]
-    errors = write_table(args.output, header, rows(model, mammograms, args.batch_size))
-    report(args.output, len(files), errors)
+    disable_progress_bar()  # of the weights, which take no time
+    files = input_files(args)
+    classifier = Classifier.open(args.model, device=args.device, dtype=args.dtype, onnx=args.onnx)
+    captions = open_captions(args)
+    options = decisive_options(args, files, str(classifier.model.device), captions)
+    about = finished(args.output, options)
+    if about is None:
+        journal = Journal.open(args.output, options, args.batch_size)
+        predict(args, files, classifier, captions, journal)
+        about = write_results(args, classifier, captions, journal)
+    else:
+        print(f"{args.output} is finished already; nothing to do.")
+    tell(args.output, about)
 
 
 def parse_args() -> argparse.Namespace:
     parser = ScriptParser(
         description=__doc__,
         epilog="A file that cannot be read gets its reason in the column 'error'; the exit code is 2 only if none can. "
-        "Research use only: no output may guide the care of a patient.",
+        "Patients and exams are numbered; no tag that identifies them is written, and names of files are kept as they "
+        f"are. {NOTICE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -50,92 +63,147 @@ def parse_args() -> argparse.Namespace:
         type=Path,
         help="folder of export_release.py or export_onnx.py with a classifier",
     )
+    add_input_argument(parser)
+    parser.add_argument("--output", required=True, type=Path, help="the folder to write, or to go on with")
     parser.add_argument(
-        "--input",
-        required=True,
-        type=Path,
-        nargs="+",
-        help="DICOM, PNG, JPEG or TIFF files, or folders of them",
+        "--index", type=Path, help="folder of build_index.py: show the nearest captions of each image"
     )
-    parser.add_argument("--output", required=True, type=Path, help="the CSV file to write; must not exist")
+    parser.add_argument("--captions", type=int, default=3, help="how many of them (default: %(default)s)")
+    parser.add_argument(
+        "--exams",
+        choices=EXAMS,
+        default="tags",
+        help="what tells exams: DICOM tags, and names of pictures (default), or the folder that files lie in",
+    )
+    parser.add_argument(
+        "--pooling",
+        choices=RULES,
+        default="mean",
+        help="scores of breasts and exams from those of images: see docs/evaluation.md (default: %(default)s)",
+    )
+    add_frame_argument(parser)
+    parser.add_argument(
+        "--any-modality",
+        action="store_true",
+        help="read grey DICOM images that are no mammograms, with a warning",
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: a GPU where there is one)")
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default="float32", help="of the network (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--onnx", type=Path, help="folder of export_onnx.py: compute with it instead of the weights"
+    )
     parser.add_argument("--batch-size", type=int, default=4, help="images at a time (default: %(default)s)")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that read ahead, for GPUs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--report-images", type=int, default=200, help="pictures in the page, at most (default: %(default)s)"
+    )
     args = parser.parse_args()
-    if args.batch_size < 1:
-        parser.error(f"--batch-size is {args.batch_size}, but it must be at least 1")
+    for name, least in (("batch_size", 1), ("captions", 1), ("workers", 0), ("report_images", 0)):
+        if getattr(args, name) < least:
+            parser.error(
+                f"--{name.replace('_', '-')} is {getattr(args, name)}, but it must be at least {least}"
+            )
     return args
 
 
-def open_classifier(folder: Path) -> PreTrainedModel:
-    """The folder's classifier, PyTorch's or ONNX Runtime's, run by this project's code; on a GPU where there is one."""
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{folder} is not a MAM-CLIP folder: it has no config.json.")
-    config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
-    served = getattr(config, "auto_map", {})
-    if config.model_type not in KINDS or "AutoModelForImageClassification" not in served:
+def input_files(args: argparse.Namespace) -> dict[str, Path]:
+    """The files to read, by name; what this script writes is not among them."""
+    output = args.output.absolute()
+    files = {name: path for name, path in list_files(args.input).items() if not path.is_relative_to(output)}
+    if not files:
         raise ValueError(
-            f"{folder} is no release with a classifier; export_release.py --classifier writes one."
+            f"there is no file in {', '.join(map(str, args.input))} beside --output; expected mammograms."
         )
-    try:
-        model = AutoModelForImageClassification.from_pretrained(str(folder), trust_remote_code=False)
-    except ImportError as error:  # ONNX Runtime is missing
-        raise ValueError(str(error)) from error
-    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return files
 
 
-def classes(config: PreTrainedConfig) -> list[str]:
-    """The columns of the probabilities: BI-RADS classes, then densities."""
-    return [*config.id2label.values(), *(f"density {name}" for name in config.density_labels)]
+def open_captions(args: argparse.Namespace) -> NearestCaptions | None:
+    if args.index is None:
+        return None
+    index = open_index(args.index)
+    model, processor = load_aligned(args.model)
+    index.check_model(aligned_fingerprint(model, processor), str(args.model))
+    return NearestCaptions(index, model, args.captions)
 
 
-def rows(
-    model: PreTrainedModel, mammograms: Iterable[MammogramFile], batch_size: int
-) -> Iterator[dict[str, str | None]]:
-    """A row of the table for every file, in order."""
-    mammograms = iter(mammograms)
-    while batch := list(islice(mammograms, batch_size)):
-        readable = [one.pixel_values for one in batch if one.pixel_values is not None]
-        scores = iter(predict(model, torch.stack(readable)) if readable else [])
-        for one in batch:
-            about = {"file": one.name, "laterality": one.laterality, "view": one.view, "error": one.error}
-            yield about if one.pixel_values is None else {**about, **next(scores)}
+def decisive_options(
+    args: argparse.Namespace, files: dict[str, Path], device: str, captions: NearestCaptions | None
+) -> dict[str, Any]:
+    """All that decides what the tables hold, as JSON has it, by the option that a user would have to change."""
+    return {
+        "--model": model_fingerprint(args.model),
+        "--onnx": args.onnx and model_fingerprint(args.onnx),
+        "--input": files_fingerprint(files),
+        "--index": captions and [captions.index.about["fingerprint"], captions.index.table._fingerprint],
+        "--captions": captions and args.captions,
+        "--exams": args.exams,
+        "--pooling": args.pooling,
+        "--frame": args.frame,
+        "--any-modality": args.any_modality,
+        "--device": device,
+        "--dtype": args.dtype,
+        "--batch-size": args.batch_size,
+        "--report-images": args.report_images,
+        "count": len(files),
+    }
 
 
-@torch.inference_mode()
-def predict(model: PreTrainedModel, pixel_values: torch.Tensor) -> list[dict[str, str]]:
-    """pixel_values (B, 3, H, W) → for every image the two predicted classes and all probabilities, by column."""
-    output, config = model(pixel_values.to(model.device)), model.config
-    birads = (output.logits.float() / config.birads_temperature).softmax(-1)
-    density = (output.density_logits.float() / config.density_temperature).softmax(-1)
-    return [
-        {
-            "birads": config.id2label[int(row.argmax())],
-            "density": config.density_labels[int(other.argmax())],
-            **{name: f"{p:.6f}" for name, p in zip(classes(config), [*row, *other], strict=True)},
-        }
-        for row, other in zip(birads, density, strict=True)
-    ]
+def predict(args: argparse.Namespace, files: dict[str, Path], classifier, captions, journal: Journal) -> None:
+    """Note a row for every file that has none yet."""
+    how = ReadingOptions(journal.salt, args.exams, args.frame, args.any_modality, args.report_images)
+    batches = read_batches(
+        files, classifier.processor, how, batch_size=args.batch_size, start=journal.done, workers=args.workers
+    )
+    with tqdm(total=len(files), initial=journal.done, desc="predicting", unit="file") as bar:
+        for readings in batches:
+            pictures = {
+                number: one.thumbnail
+                for number, one in enumerate(readings, journal.done)
+                if one.thumbnail is not None
+            }
+            journal.append(batch_rows(classifier, readings, captions), pictures)
+            bar.update(len(readings))
 
 
-def write_table(output: Path, header: list[str], table: Iterable[Mapping[str, str | None]]) -> int:
-    """Write the rows as they come; the file appears with the last of them → how many have an error."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    errors = 0
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as work:
-        beside = Path(work, output.name)
-        with beside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            writer = csv.DictWriter(file, header)
-            writer.writeheader()
-            for row in table:
-                writer.writerow(row)
-                errors += bool(row["error"])
-        beside.replace(output)
-    return errors
+def write_results(args: argparse.Namespace, classifier, captions, journal: Journal) -> dict[str, Any]:
+    """Tables and page from the journal, which is then given up → what about.json says."""
+    tables = write_tables(args.output, journal.rows(), args.pooling)
+    about = {
+        "note": NOTICE,
+        "model": args.model.resolve().name,
+        "phantom": from_phantoms(args.model, classifier.config),
+        "phantom_captions": bool(captions and captions.index.about.get("phantom")),
+        "provenance": classifier.config.provenance,
+        "notes": notes_on(classifier.config, exams=args.exams, pooling=args.pooling),
+        "files": journal.options["count"],
+        "errors": tables.counts["error"],
+        "warnings": tables.counts["warnings"],
+        "breasts": len(tables.breasts),
+        "exams": len(tables.exams),
+    }
+    write_page_of(args.output, numbered(journal.rows()), tables, journal.thumbnail, about, args.report_images)
+    journal.finish(about)
+    return about
 
 
-def report(output: Path, files: int, errors: int) -> None:
-    if errors == files:
-        raise ValueError(f"no file could be read, of {files}; the column 'error' of {output} says why.")
-    print(f"{output}: {files - errors} of {files} files predicted, {errors} could not be read")
+def tell(output: Path, about: dict[str, Any]) -> None:
+    if about["errors"] == about["files"]:
+        raise ValueError(
+            f"no file could be read, of {about['files']}; the column 'error' of {output / CSV} says why."
+        )
+    if about["phantom"]:
+        print(
+            "PHANTOM: the model has learnt from synthetic mammograms; its scores of real ones mean nothing."
+        )
+    print(
+        f"{output}: {about['files'] - about['errors']} of {about['files']} files predicted, "
+        f"{about['errors']} could not be read, {about['warnings']} with a warning; {about['exams']} exams, "
+        f"{about['breasts']} breasts. The page is {output / REPORT}. {NOTICE}"
+    )
 
 
 if __name__ == "__main__":

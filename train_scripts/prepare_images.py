@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from dataset_builders.mammogram_files import list_files
 from dataset_builders.prepared_images import MANIFEST, Preparation, open_output, prepare_files
-from processing.dicom import FRAMES, MODES
+from processing.dicom import MODES
 from training.cli import ScriptParser, run_script
+from training.image_arguments import add_frame_argument, add_input_argument
 
 
 def main() -> None:
@@ -39,13 +40,7 @@ def parse_args() -> argparse.Namespace:
         "the like are kept. Paths are kept as they are.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--input",
-        required=True,
-        type=Path,
-        nargs="+",
-        help="DICOM, PNG, JPEG or TIFF files, or folders of them",
-    )
+    add_input_argument(parser)
     parser.add_argument("--output", required=True, type=Path, help="the folder to write, or to go on with")
     parser.add_argument(
         "--bits", type=int, choices=(8, 16), default=16, help="of the PNGs (default: %(default)s)"
@@ -59,11 +54,7 @@ def parse_args() -> argparse.Namespace:
         default="min_max",
         help="of DICOM: all values, as published, or the file's own window (default: %(default)s)",
     )
-    parser.add_argument(
-        "--frame",
-        type=frame,
-        help="of tomosynthesis: central, max, or a number from 0; without it, it is refused",
-    )
+    add_frame_argument(parser)
     parser.add_argument(
         "--salt", help="a secret text; with it, the manifest has pseudonyms of patients and studies"
     )
@@ -74,12 +65,6 @@ def parse_args() -> argparse.Namespace:
     if args.workers < 1:
         parser.error(f"--workers is {args.workers}; expected 1 or more")
     return args
-
-
-def frame(word: str) -> int | str:
-    if not word.isdigit() and word not in FRAMES:
-        raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(FRAMES)}, nor a number from 0")
-    return int(word) if word.isdigit() else word
 
 
 def report(output: Path, files: int, tried: int, counts: Counter) -> None:
