@@ -192,6 +192,7 @@ def _in_plain_words(said: str) -> str:
     """The readers' sentence without what only a program could do about it."""
     for name in NAMELESS:
         said = said.replace(name, "The file ", 1) if said.startswith(name) else said
+    said = said.replace(" that Pillow knows", "")
     return said.partition("; any_modality=True")[0].rstrip(".") + "."
 
 

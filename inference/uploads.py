@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-MB = 10**6
+MB = 2**20  # bytes, as Gradio counts them in its own sentence about a file that is too large
 LEFT_BEHIND = 300  # seconds after which a file is deleted that was uploaded and not asked about
 
 

@@ -22,12 +22,13 @@ from tiny_models import VISION, processor, random_weights
 
 from inference.app_settings import Settings, fetched, read_settings
 from inference.one_image_page import TITLES
+from inference.uploads import MB
 from training.cli import run_script
 from training.initialization import new_classifier
 from training.release import write_folder
 
 ROOT = APP.parent
-WAIT = 180  # seconds: a loaded machine takes its time
+WAIT = 400  # seconds: a loaded machine takes its time
 MAX_MB = 9  # more than the smallest of the real files has
 # Notes every address beyond this machine that a process asks for.
 EARS = """
@@ -143,34 +144,31 @@ def test_a_space_installs_whatever_the_app_imports():
 
 
 def packages_behind(start):
+    """The packages that are not Python's own nor ours, and that a file, or a file of ours that it imports, imports."""
     seen, todo, packages = set(), [start], set()
     while todo:
         file = todo.pop()
         if file not in seen:
             seen.add(file)
-            for folder, name in imports_of(file):
-                ours = [
-                    folder.joinpath(*name.split(".")).with_suffix(".py"),
-                    folder.joinpath(*name.split("."), "__init__.py"),
-                ]
-                there = [path for path in ours if path.is_file()]
-                todo += there
-                first = name.split(".")[0]
-                if not there and first not in sys.stdlib_module_names and not (folder / first).exists():
-                    packages.add(first)
-    return packages
+            for path, package in imports_of(file):
+                ours = [found for found in (path.with_suffix(".py"), path / "__init__.py") if found.is_file()]
+                todo += ours
+                packages |= {package} if package and not ours and not path.is_dir() else set()
+    return packages - set(sys.stdlib_module_names)
 
 
 def imports_of(file):
-    """(the folder from which it is looked for, dotted name) of every import; names that are imported may be modules."""
+    """(where a module would be if it were ours, its package where it may be a stranger's) of every import."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from ((ROOT, alias.name) for alias in node.names)
+            yield from (
+                (ROOT.joinpath(*alias.name.split(".")), alias.name.split(".")[0]) for alias in node.names
+            )
         elif isinstance(node, ast.ImportFrom):
-            folder, module = (file.parents[node.level - 1] if node.level else ROOT), node.module or ""
-            yield folder, module
-            if node.level or (ROOT / module.split(".")[0]).is_dir():
-                yield from ((folder, f"{module}.{alias.name}".strip(".")) for alias in node.names)
+            folder = file.parents[node.level - 1] if node.level else ROOT
+            parts = (node.module or "").split(".") if node.module else []
+            yield folder.joinpath(*parts), None if node.level else parts[0]
+            yield from ((folder.joinpath(*parts, alias.name), None) for alias in node.names)
 
 
 # ---- in a browser
@@ -238,6 +236,7 @@ def visit(chromium, server):
         asked = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(server[1])
+        page.wait_for_selector("#upload input[type=file]", state="attached")
         yield page, asked
         browser.close()
 
@@ -325,9 +324,11 @@ def test_a_person_drops_what_is_no_mammogram_or_too_large(visit, server, tmp_pat
     assert "neither DICOM nor a picture" in page.inner_text("#seen")
     assert not page.is_visible("#compare") and not left_on_disk(root)
 
-    (tmp_path / "large.dcm").write_bytes(bytes(MAX_MB * 10**6 + 1))
+    (tmp_path / "large.dcm").write_bytes(bytes(MAX_MB * MB + 1))
     drop(page, tmp_path / "large.dcm")
-    page.wait_for_function("document.body.innerText.match(/exceeds the maximum|too large|File size/i)")
+    page.wait_for_function(
+        "n => document.body.innerText.includes(`maximum allowed size of ${n} Mb`)", arg=MAX_MB
+    )
     assert not left_on_disk(root)
 
     page.click("#phantom")  # and after all that it works
@@ -340,7 +341,7 @@ def test_the_server_refuses_a_large_file_that_no_browser_stopped(server):
     root, boundary = server[2], "boundary"
     body = (
         f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="a.dcm"\r\n\r\n'.encode()
-        + bytes(MAX_MB * 10**6 + 1)
+        + bytes(MAX_MB * MB + 1)
         + f"\r\n--{boundary}--\r\n".encode()
     )
     request = Request(

@@ -18,7 +18,7 @@ from evaluation.heatmaps import caption_map, class_map
 from inference import one_image_page as pieces
 from inference.answers import FORGOT, Answers
 from inference.one_image import MOST_SENTENCES, OneImage
-from inference.uploads import sweep, taken
+from inference.uploads import MB, sweep, taken
 from modeling_mamclip import MamClipForImageClassification
 from processing import MammogramError, Placement, read_dicom
 
@@ -230,7 +230,7 @@ def test_an_uploaded_file_is_deleted_with_its_folder_also_when_it_is_refused(tmp
     assert taken(upload(tmp_path, b"12345"), 1) == b"12345"
     assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match=r"more than 0\.001 MB and is refused"):
-        taken(upload(tmp_path, bytes(1001)), 0.001)
+        taken(upload(tmp_path, bytes(MB // 1000 + 1)), 0.001)
     assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="did not arrive"):
         taken({"path": str(tmp_path / "gone" / "file")}, 1)
@@ -269,7 +269,7 @@ def test_a_look_shows_pictures_and_scores_and_no_word_of_the_patient(answers, tm
 def test_a_bad_file_is_told_and_gone(answers, tmp_path):
     image, shown, best = answers.look(upload(tmp_path, b"rubbish"))
     assert image is None and best is None and "neither DICOM nor a picture" in shown
-    assert answers.look(upload(tmp_path, bytes(10**6 + 1)))[1].count("more than 1 MB") == 1
+    assert answers.look(upload(tmp_path, bytes(MB + 1)))[1].count("more than 1 MB") == 1
     assert not list(tmp_path.iterdir())
 
 
