@@ -2,7 +2,7 @@
 
     python train_scripts/predict.py --model mamclip --input archive/ LCC.dcm --output results
 
-RESULTS gets predictions.csv and predictions.jsonl (a row a file), breasts.csv, exams.csv, report.html and about.json.
+OUTPUT gets predictions.csv and predictions.jsonl (a row a file), breasts.csv, exams.csv, report.html and about.json.
 The same command goes on where an interrupted one stopped.
 """
 
