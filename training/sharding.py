@@ -1,9 +1,9 @@
 """FSDP2: each process keeps a part of every weight, gradient and optimizer state, and has a layer whole while it runs.
 
-torch's `fully_shard`, which accelerate calls, changes a model in place: the classes named by
-`fsdp_transformer_layer_cls_to_wrap` are gathered before they run and given up behind, in the forward and in the backward
-pass; the rest of the model is one more unit, whole from its forward to the end of its backward pass. The several passes
-of gradient caching go through the model's `forward`, as these hooks need it.
+torch's `fully_shard`, which accelerate calls, changes a model in place: layers of the classes that
+`fsdp_transformer_layer_cls_to_wrap` names are gathered before they run and given up behind, in the forward and in the
+backward pass; the rest of the model is one more unit, whole from its forward to the end of its backward pass. The
+several passes of gradient caching all go through the model's `forward`, as these hooks need it.
 """
 
 from __future__ import annotations
