@@ -24,6 +24,7 @@ from transformers import TrainingArguments
 
 from training.checkpoints import MANIFEST
 from training.launching import refuse_launch, refuse_with_fsdp
+from training.options import ClassificationOptions
 from training.sharding import WEIGHTS, choose_units, refuse_statistics
 
 FSDP = SCRIPTS.parent / "configs" / "accelerate" / "fsdp.yaml"
@@ -80,12 +81,23 @@ def test_shards_change_nothing_about_a_run(folder, tmp_path, monkeypatch):  # no
         (2, {}),  # each process's pairs at once
         (4, {"micro_batch": 1, "batch_size": 8}),
         (2, {"micro_batch": 1, "gradient_checkpointing": True}),
+        (2, {"micro_batch": 1, "precision": "bf16"}),
         (2, {"micro_batch": 1, "mlm_weight": 0.0, "model": {"text_config": TEXT}}),
         (2, {"micro_batch": 1, "model": {"fusion_heads": 2, "learn_temperature": False}}),  # and dropout
         (2, {"micro_batch": 1, "frozen_text_layers": 2}),  # captions are read once
         (2, {"micro_batch": 1, "lora": ["text", "vision"], "vision_weights": "pretrained"}),
     ],
-    ids=["parts", "one-part", "four", "checkpointing", "no-words", "dropout", "frozen-text", "adapters"],
+    ids=[
+        "parts",
+        "one-part",
+        "four",
+        "checkpointing",
+        "bf16",
+        "no-words",
+        "dropout",
+        "frozen-text",
+        "adapters",
+    ],
 )
 def test_shards_give_the_weights_of_whole_processes(processes, changes, folder, tmp_path, monkeypatch):  # noqa: F811
     if changes.get("vision_weights"):
@@ -207,24 +219,25 @@ def test_sharding_is_a_matter_of_the_launch(given, said):
 
 
 @pytest.mark.parametrize(
-    "fields, compiled, said",
+    "fields, chosen, said",
     [
-        ({"fp16": True}, False, "fp16; take bf16"),
-        ({}, True, "compile"),
-        ({"optim": "adafactor"}, False, "adafactor"),
+        ({"fp16": True}, {}, "fp16; take bf16"),
+        ({}, {"compile": True}, "compile"),
+        ({}, {"linear_probe": True}, "linear_probe"),
+        ({"optim": "adafactor"}, {}, "adafactor; take adamw_torch"),
     ],
 )
-def test_what_was_not_proved_with_fsdp_is_refused(fields, compiled, said, tmp_path, monkeypatch):
+def test_what_was_not_proved_with_fsdp_is_refused(fields, chosen, said, tmp_path, monkeypatch):
     arguments = TrainingArguments(str(tmp_path), use_cpu=True, optim="adamw_torch")
-    refuse_with_fsdp(arguments, compiled=True)  # there is no FSDP
+    refuse_with_fsdp(arguments, ClassificationOptions(compile=True))  # there is no FSDP
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setattr(TrainingArguments, "world_size", 2)
     monkeypatch.setattr(arguments.distributed_state, "distributed_type", "MULTI_GPU")
-    refuse_with_fsdp(arguments, compiled=False)
+    refuse_with_fsdp(arguments, ClassificationOptions())
     for name, value in fields.items():
         setattr(arguments, name, value)
     with pytest.raises(ValueError, match=f"FSDP was not proved with {said}"):
-        refuse_with_fsdp(arguments, compiled=compiled)
+        refuse_with_fsdp(arguments, ClassificationOptions(**chosen))
 
 
 class Plugin:

@@ -9,6 +9,8 @@ from typing import Any
 from accelerate.utils import DistributedType
 from transformers import TrainingArguments
 
+from .options import TrainingOptions
+
 # What FSDP was proved to compute rightly with (tests/test_sharding.py): accelerate's variable → values, its default.
 _PROVED = {
     "FSDP_VERSION": (("2",), "1"),
@@ -51,7 +53,7 @@ def refuse_launch(trainer: Mapping[str, Any]) -> None:
             )
 
 
-def refuse_with_fsdp(arguments: TrainingArguments, *, compiled: bool) -> None:
+def refuse_with_fsdp(arguments: TrainingArguments, options: TrainingOptions) -> None:
     """Raise ValueError for a launch with FSDP that accelerate would not heed, or that was not proved with the rest."""
     if not fsdp_asked():
         return
@@ -63,7 +65,8 @@ def refuse_with_fsdp(arguments: TrainingArguments, *, compiled: bool) -> None:
         )
     for given, what in (
         (arguments.fp16, "fp16; take bf16 or fp32"),
-        (compiled or arguments.torch_compile, "compile; leave that out"),
+        (options.compile or arguments.torch_compile, "compile; leave that out"),
+        (getattr(options, "linear_probe", False), "linear_probe; leave that out"),
         (arguments.optim not in _OPTIMIZERS, f"{arguments.optim}; take {' or '.join(_OPTIMIZERS)}"),
     ):
         if given:

@@ -16,6 +16,7 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import FullyShardedDataParallelPlugin, broadcast
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from transformers import Trainer
 
 WEIGHTS = "pytorch_model_fsdp.bin"  # of a checkpoint that a sharded run goes on from, as accelerate calls it
@@ -27,7 +28,7 @@ class ShardedTrainer(Trainer):
     whole: nn.Module | None = None  # the main process's model as it was, to be filled when training is over
 
     def _prepare_for_training(self, *args: Any, **kwargs: Any):
-        if self.accelerator.is_fsdp2 and self.model_wrapped is self.model and self.whole is None:
+        if self.accelerator.is_fsdp2 and not isinstance(self.model, FSDPModule):
             if self.is_world_process_zero():
                 self.whole = deepcopy(self.model)
             make_shardable(self.accelerator, self.model)
@@ -63,12 +64,20 @@ def make_shardable(accelerator: Accelerator, model: nn.Module) -> None:
     by itself is in the model.
     """
     refuse_statistics(model)
+    if "text" not in getattr(model, "input_modalities", ()):
+        model.get_input_embeddings = (
+            _nothing  # accelerate asks for them, and transformers' own raises an error
+        )
     choose_units(accelerator.state.fsdp_plugin, model)
     # Not accelerate's policy, which rounds weights, temperature and reduced gradients to bf16: autocast, as with DDP.
     accelerator.state.fsdp_plugin.mixed_precision_policy = None
     for tensor in [*model.parameters(), *model.buffers()]:
         same = broadcast(tensor.data.to(accelerator.device).contiguous())
         tensor.data = same.reshape(1) if same.ndim == 0 and isinstance(tensor, nn.Parameter) else same
+
+
+def _nothing() -> None:
+    """The token embeddings of a model without tokens."""
 
 
 def choose_units(plugin: FullyShardedDataParallelPlugin, model: nn.Module) -> None:

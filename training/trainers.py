@@ -71,7 +71,7 @@ def training_arguments(
     _refuse_unknown(options.trainer)
     refuse_launch(options.trainer)
     arguments = TrainingArguments(**{**chosen, **options.trainer})
-    refuse_with_fsdp(arguments, compiled=options.compile)
+    refuse_with_fsdp(arguments, options)
     return arguments
 
 
