@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
 from test_gradient_cache import folder, launch, options  # noqa: F401 - a fixture
@@ -39,18 +40,24 @@ def launch_environment():
     return {name: value for name, value in told.items() if name.startswith(("FSDP_", "ACCELERATE_USE_FSDP"))}
 
 
-def started(script, command, log=None, processes=2):
-    """The script under FSDP2 in so many processes on the CPU."""
+def started(script, command, log=None, processes=2, **changes):
+    """The script under FSDP2 in so many processes on the CPU; changes: of the launch."""
     torchrun = [Path(sys.executable).with_name("torchrun"), "--standalone", "--nproc_per_node", processes]
-    environment = {**os.environ, **launch_environment(), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    environment = {
+        **os.environ,
+        **launch_environment(),
+        **changes,
+        "OMP_NUM_THREADS": "1",
+        "ACCELERATE_USE_CPU": "true",
+    }
     arguments = [str(word) for word in (*torchrun, SHARDS, SCRIPTS / script, *command)]
     return subprocess.Popen(arguments, stdout=log, stderr=log, env=environment)
 
 
-def sharded(script, command, place, processes=2):
-    """The output folder of a script that was run under FSDP2 to its end."""
+def sharded(script, command, place, processes=2, **changes):
+    """The same, to its end."""
     with (place / "log").open("w") as log:
-        code = started(script, command, log, processes).wait(PATIENCE)
+        code = started(script, command, log, processes, **changes).wait(PATIENCE)
     assert code == 0, (place / "log").read_text()[-3000:]
 
 
@@ -108,6 +115,14 @@ def test_shards_give_the_weights_of_whole_processes(processes, changes, folder, 
     sharded(PRETRAIN, options(folder, tmp_path / "shards", **changes), tmp_path, processes)
     found, expected = weights(tmp_path / "shards"), weights(tmp_path / "whole")
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_whole_model_may_be_one_unit(folder, tmp_path, monkeypatch):  # noqa: F811
+    assert run(PRETRAIN, monkeypatch, *options(folder, tmp_path / "one")) == 0
+    unit = {"FSDP_AUTO_WRAP_POLICY": "NO_WRAP", "FSDP_RESHARD_AFTER_FORWARD": "false"}
+    sharded(PRETRAIN, options(folder, tmp_path / "shards", micro_batch=1), tmp_path, **unit)
+    torch.testing.assert_close(weights(tmp_path / "shards"), weights(tmp_path / "one"), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -181,6 +196,8 @@ def test_the_launch_file_passes(monkeypatch):
         ("FSDP_OFFLOAD_PARAMS", "true"),
         ("FSDP_CPU_RAM_EFFICIENT_LOADING", "true"),
         ("FSDP_ACTIVATION_CHECKPOINTING", "true"),
+        ("FSDP_IGNORED_MODULES", "fusion"),
+        ("ACCELERATE_USE_PARALLELISM_CONFIG", "true"),
     ],
 )
 def test_another_form_of_fsdp_is_refused(variable, value, monkeypatch):
@@ -240,19 +257,20 @@ def test_what_was_not_proved_with_fsdp_is_refused(fields, chosen, said, tmp_path
         refuse_with_fsdp(arguments, ClassificationOptions(**chosen))
 
 
-class Plugin:
-    """The one field of accelerate's plugin that matters here."""
+def plugin_of(monkeypatch, *names):
+    """accelerate's plugin, as a launch with these layers makes it."""
+    for name, usual in launch_environment().items():
+        monkeypatch.setenv(name, usual)
+    monkeypatch.setenv("FSDP_TRANSFORMER_CLS_TO_WRAP", ",".join(names))
+    return FullyShardedDataParallelPlugin()
 
-    def __init__(self, *names):
-        self.transformer_cls_names_to_wrap = list(names)
 
-
-def test_layers_that_a_model_lacks_are_left_out():
-    plugin = Plugin("ConvNeXtBlock", "BertLayer", "FusionBlock", "SwinBlock")
+def test_layers_that_a_model_lacks_are_left_out(monkeypatch):
+    plugin = plugin_of(monkeypatch, "ConvNeXtBlock", "BertLayer", "FusionBlock", "SwinBlock")
     choose_units(plugin, pretraining_model(mlm_weight=0.0))
     assert plugin.transformer_cls_names_to_wrap == ["ConvNeXtBlock", "BertLayer"]
     with pytest.raises(ValueError, match="the model has none of the layers SwinBlock; name the class"):
-        choose_units(Plugin("SwinBlock"), pretraining_model())
+        choose_units(plugin_of(monkeypatch, "SwinBlock"), pretraining_model())
 
 
 def test_batch_norms_are_refused():

@@ -19,6 +19,8 @@ _PROVED = {
     "FSDP_OFFLOAD_PARAMS": (("FALSE",), "FALSE"),
     "FSDP_CPU_RAM_EFFICIENT_LOADING": (("FALSE",), "FALSE"),
     "FSDP_ACTIVATION_CHECKPOINTING": (("FALSE",), "FALSE"),
+    "FSDP_IGNORED_MODULES": (("NONE",), "NONE"),  # whose gradients no process would share
+    "ACCELERATE_USE_PARALLELISM_CONFIG": (("FALSE",), "FALSE"),
 }
 _OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "sgd")
 

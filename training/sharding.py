@@ -65,9 +65,7 @@ def make_shardable(accelerator: Accelerator, model: nn.Module) -> None:
     """
     refuse_statistics(model)
     if "text" not in getattr(model, "input_modalities", ()):
-        model.get_input_embeddings = (
-            _nothing  # accelerate asks for them, and transformers' own raises an error
-        )
+        model.get_input_embeddings = _nothing  # accelerate asks, and transformers' own raises an error
     choose_units(accelerator.state.fsdp_plugin, model)
     # Not accelerate's policy, which rounds weights, temperature and reduced gradients to bf16: autocast, as with DDP.
     accelerator.state.fsdp_plugin.mixed_precision_policy = None
@@ -82,15 +80,15 @@ def _nothing() -> None:
 
 def choose_units(plugin: FullyShardedDataParallelPlugin, model: nn.Module) -> None:
     """Leave out, of the classes to be gathered by themselves, those that this model does not have."""
-    wanted = plugin.transformer_cls_names_to_wrap
-    if wanted is None:  # the whole model is one unit
+    if plugin.auto_wrap_policy is None:  # the whole model is one unit
         return
+    wanted = plugin.transformer_cls_names_to_wrap or ()
     present = {type(module).__name__ for module in model.modules()}
     plugin.transformer_cls_names_to_wrap = [name for name in wanted if name in present]
     if not plugin.transformer_cls_names_to_wrap:
         raise ValueError(
-            f"the model has none of the layers {', '.join(wanted)}; name the class of its blocks in "
-            "fsdp_transformer_layer_cls_to_wrap, or give fsdp_auto_wrap_policy NO_WRAP."
+            f"the model has none of the layers {', '.join(wanted) or 'that were not named'}; name the class of its "
+            "blocks in fsdp_transformer_layer_cls_to_wrap, or give fsdp_auto_wrap_policy NO_WRAP."
         )
 
 
