@@ -100,12 +100,13 @@ def main() -> None:
     trainer.train(resume_from_checkpoint=last_checkpoint(options.output))
     tested = predictions_of(trainer, examples, data, data.split.test)
     validated = predictions_of(trainer, examples, data, data.split.validation)
+    best = model if on_features(options) else trainer.whole_model()
     if trainer.is_world_process_zero():
         results = {
             **test_scores(records, data, tested),
             **run_facts(options, data),
             **best_epoch(trainer.state),
-            **lora_facts(trainer.model, options),
+            **lora_facts(best, options),
             **origin(records),
             "data_terms": data_terms(model.config.provenance),
             "history": epoch_history(trainer.state.log_history),
@@ -117,7 +118,7 @@ def main() -> None:
             "predictions.parquet": table_of(options, records, data.split.test, tested),
             "validation_predictions.parquet": table_of(options, records, data.split.validation, validated),
         }
-        write = partial(save, model, processor, tables, results["fingerprint"], options)
+        write = partial(save, best, processor, tables, results["fingerprint"], options)
         finish_run(options, write, results)
         print_scores(results)
 

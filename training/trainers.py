@@ -18,7 +18,7 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from .callbacks import FindBest
 from .gradient_cache import cached_backward
-from .launching import refuse_sharding
+from .launching import refuse_launch, refuse_with_fsdp
 from .options import TrainingOptions
 from .progress import Meter, Progress
 from .resumable import ResumableTrainer
@@ -69,8 +69,10 @@ def training_arguments(
         **_reports(options),
     }
     _refuse_unknown(options.trainer)
-    refuse_sharding(options.trainer)
-    return TrainingArguments(**{**chosen, **options.trainer})
+    refuse_launch(options.trainer)
+    arguments = TrainingArguments(**{**chosen, **options.trainer})
+    refuse_with_fsdp(arguments, options)
+    return arguments
 
 
 def _reports(options: TrainingOptions) -> dict[str, Any]:
