@@ -16,6 +16,7 @@ from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
 from dataset_builders.mammogram_files import list_files
+from evaluation.notices import NOTICE
 from evaluation.pooling import RULES
 from evaluation.similar import open_index
 from inference.captions import NearestCaptions
@@ -32,7 +33,6 @@ from training.image_arguments import add_frame_argument, add_input_argument
 from training.pair_embeddings import model_fingerprint as aligned_fingerprint
 
 PREFETCHED = 2  # batches that a worker of torch's DataLoader reads ahead
-NOTICE = "Research use only, not a medical device. No output may guide the care of a patient."
 
 
 def main() -> None:
