@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help install ocr demo compare compare-batches test test-slow lint bench clean
+.PHONY: help install ocr chromium demo compare compare-batches test test-slow lint app bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make compare    pretrained against unpretrained encoder with few labels, three seeds (after make demo)"
 	@echo "make compare-batches  an exact batch of 64 against 8 pairs at a time, three seeds (after make demo)"
+	@echo "make app        the demo page on the release in mamclip/ (after make demo)"
 	@echo "make bench      speed and memory, as ratios"
 	@echo "make lint       ruff check and ruff format --check"
 	@echo "make clean      remove demo/ and mamclip/ (the virtual environment stays)"
@@ -30,12 +31,15 @@ $(READY): setup.py constraints.txt
 ocr:
 	@command -v tesseract >/dev/null || bash .ci/apt_install.sh tesseract-ocr
 
+chromium:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || bash .ci/apt_install.sh chromium
+
 include demo.mk
 
-test: $(READY) ocr
+test: $(READY) ocr chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: $(READY) ocr
+test-slow: $(READY) ocr chromium
 	$(BIN)/python -m pytest -m slow
 
 lint: $(READY)
@@ -44,6 +48,9 @@ lint: $(READY)
 
 bench: $(READY)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+app: $(READY)
+	$(BIN)/python app.py
 
 clean:
 	rm -rf demo mamclip

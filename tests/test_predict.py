@@ -107,6 +107,13 @@ def images(output):
     return {row["file"]: row for row in table(output / "predictions.csv")}
 
 
+def every_row(output):
+    """Of all tables."""
+    lines = (output / "predictions.jsonl").read_text().splitlines()
+    tables = [table(output / name) for name in ("predictions.csv", "breasts.csv", "exams.csv")]
+    return [*map(json.loads, lines), *(row for rows in tables for row in rows)]
+
+
 def test_everything_is_there_and_nothing_else(result):
     assert {path.name for path in result.iterdir()} == WRITTEN
     rows = images(result)
@@ -117,6 +124,7 @@ def test_everything_is_there_and_nothing_else(result):
     about = json.loads((result / "about.json").read_text())
     assert (about["files"], about["errors"], about["exams"]) == (11, 4, 4)
     assert "not a medical device" in about["note"] and about["phantom"] is False
+    assert {row["notice"] for row in every_row(result)} == {"research use only, not a medical device"}
 
 
 def test_images_have_the_models_calibrated_probabilities(place, result):
@@ -344,6 +352,7 @@ def test_a_phantom_model_says_so(place, monkeypatch, capsys, tmp_path):
     assert capsys.readouterr().out.startswith("PHANTOM")
     assert "PHANTOM" in Page(tmp_path / "out" / "report.html").text
     assert json.loads((tmp_path / "out" / "about.json").read_text())["phantom"] is True
+    assert all("PHANTOM" in row["notice"] for row in every_row(tmp_path / "out"))
 
 
 def test_only_where_no_file_can_be_read_it_ends_with_an_error_and_the_table_says_why(

@@ -16,14 +16,14 @@ from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
 from dataset_builders.mammogram_files import list_files
-from evaluation.notices import NOTICE
+from evaluation.notices import RESEARCH
 from evaluation.pooling import RULES
 from evaluation.similar import open_index
 from inference.captions import NearestCaptions
 from inference.classifier import DTYPES, Classifier
 from inference.journal import Journal, files_fingerprint, finished, model_fingerprint
 from inference.predicting import batch_rows
-from inference.provenance import from_phantoms, notes_on
+from inference.provenance import from_phantoms, notes_on, notice_on
 from inference.reading import EXAMS, ReadingOptions, deadly_files, read_batches
 from inference.report import REPORT, write_page_of
 from inference.tables import CSV, numbered, write_tables
@@ -57,7 +57,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         epilog="A file that cannot be read gets its reason in the column 'error'; the exit code is 2 only if none can. "
         "Patients and exams are numbered; no tag that identifies them is written, and names of files are kept as they "
-        f"are. {NOTICE}",
+        f"are. {RESEARCH}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -199,11 +199,12 @@ def find_deadly(args, files: dict[str, Path], classifier, how: ReadingOptions, j
 
 def write_results(args: argparse.Namespace, classifier, captions, journal: Journal) -> dict[str, Any]:
     """Tables and page from the journal, which is then given up → what about.json says."""
-    tables = write_tables(args.output, journal.rows(), args.pooling)
+    phantom = from_phantoms(args.model, classifier.config)
+    tables = write_tables(args.output, journal.rows(), args.pooling, notice_on(phantom))
     about = {
-        "note": NOTICE,
+        "note": RESEARCH,
         "model": args.model.resolve().name,
-        "phantom": from_phantoms(args.model, classifier.config),
+        "phantom": phantom,
         "phantom_captions": bool(captions and captions.index.about.get("phantom")),
         "provenance": classifier.config.provenance,
         "notes": notes_on(classifier.config, exams=args.exams, pooling=args.pooling),
@@ -231,7 +232,7 @@ def tell(output: Path, about: dict[str, Any]) -> None:
     print(
         f"{output}: {about['files'] - about['errors']} of {about['files']} files predicted, "
         f"{about['errors']} could not be read, {about['warnings']} with a warning; {about['exams']} exams, "
-        f"{about['breasts']} breasts. The page is {output / REPORT}. {NOTICE}"
+        f"{about['breasts']} breasts. The page is {output / REPORT}. {RESEARCH}"
     )
 
 
