@@ -1,11 +1,32 @@
 """Packaging of MAM-CLIP for Hugging Face. The folders are the packages: `from modeling_mamclip import MamClipModel`."""
 
+import shutil
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 README = (HERE / "README.md").read_text(encoding="utf-8")
+SHIPPED = ("configs", "model_card.md")  # no code, but what commands need: training/shipped.py finds them
+
+
+class BuildWithFiles(build_py):
+    """Puts SHIPPED into a wheel, within the room that reads them; an editable install finds them in the checkout."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            for name in SHIPPED:
+                copy_into(HERE / name, Path(self.build_lib, "training", name))
+
+
+def copy_into(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(source, target)
+
 
 CORE = [
     "accelerate>=1.10",
@@ -113,8 +134,11 @@ setup(
         "dataset_builders.phantom",
         "evaluation",
         "inference",
+        "train_scripts",
         "training",
     ],
+    cmdclass={"build_py": BuildWithFiles},
+    entry_points={"console_scripts": ["mamclip = train_scripts.front_door:command"]},
     package_data={
         "dataset_builders": ["*.jinja"],
         "evaluation": ["*.jinja", "*.html", "*.css"],

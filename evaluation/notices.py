@@ -1,5 +1,6 @@
-"""What every picture, table and page has to say of its scores."""
+"""What every picture, table, page and command has to say of its scores."""
 
+NOTICE = "Research use only, not a medical device. No output may guide the care of a patient."
 RESEARCH = "Research use only, not a medical device: no score may guide the care of a patient."
 RESEARCH_SHORT = "research use only, not a medical device"  # where there is little room
 SYNTHETIC = "PHANTOM: the images are synthetic; the scores say nothing about real mammograms."

@@ -10,6 +10,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
+from .notices import NOTICE
+
 
 def write_page(
     path: str | os.PathLike,
@@ -18,7 +20,7 @@ def write_page(
     *,
     folder: str | os.PathLike | None = None,
 ) -> None:
-    """Fill in a template and write it to `path`, whole or not at all; the folder of `path` is made.
+    """Fill in a template, which shows the `notice`, and write it to `path`, whole or not at all, in a new folder too.
 
     folder: where the template is; by default this folder, whose style sheet and macros every template can include.
     """
@@ -29,6 +31,7 @@ def write_page(
         undefined=StrictUndefined,
         trim_blocks=True,
     )
+    environment.globals["notice"] = NOTICE
     _write_whole(Path(path), environment.get_template(template).render(context))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from dicom_files import as_bytes, forget_dicom_opener, functional_groups, lookup, mammogram, ramp, view_code
 from PIL import Image
-from pydicom import datadict
+from planted_secrets import PLANTED, SECRETS, planted
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.sr._snomed_dict import mapping
@@ -158,50 +158,6 @@ def test_identifiers_are_kept_under_a_salt_alone():
 
 
 # ---- nothing else gets out
-
-SECRETS = {
-    "AE": "QUENZIL",
-    "AS": "057Y",
-    "CS": "QUENZIL",
-    "DA": "19640229",
-    "DS": "48213.5",
-    "DT": "19640229101112",
-    "IS": "48213",
-    "LO": "QUENZIL^MARTHE 48213777",
-    "LT": "QUENZIL MARTHE, born 19640229, MRN 48213777",
-    "PN": "QUENZIL^MARTHE^ODA",
-    "SH": "QUENZIL^M 48213777",
-    "ST": "QUENZIL MARTHE 48213777",
-    "TM": "101112",
-    "UC": "QUENZIL MARTHE 48213777",
-    "UI": "1.2.48213777.19640229",
-    "UR": "http://quenzilmarthe.example/48213777",
-    "UT": "QUENZIL MARTHE 48213777",
-}
-PLANTED = ("quenzil", "marthe", "48213", "19640229", "101112", "057y")
-# What makes the file an image of known shape; everything else is planted.
-NEEDED = {
-    *("SOPClassUID", "Modality", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelData"),
-    *("PixelRepresentation", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames"),
-    *("WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept", "SpecificCharacterSet"),
-}
-
-
-def planted(without=NEEDED, **tags):
-    """A mammogram with a secret in every text tag that DICOM's dictionary has, and in private ones and within items."""
-    dataset = mammogram(ramp())
-    for tag, (vr, _, _, _, keyword) in datadict.DicomDictionary.items():
-        if vr in SECRETS and keyword and keyword not in without and tag >> 16 > 2:
-            dataset.add_new(tag, vr, SECRETS[vr])
-    block = dataset.private_block(0x0019, SECRETS["LO"], create=True)
-    for offset, vr in enumerate(SECRETS):
-        block.add_new(offset, vr, SECRETS[vr])
-    item = view_code("399162004")[0]
-    item.CodeMeaning, item.PatientName = SECRETS["LO"], SECRETS["PN"]
-    dataset.ViewCodeSequence = Sequence([item])
-    for name, value in tags.items():
-        setattr(dataset, name, value)
-    return dataset
 
 
 def assert_clean(*texts):

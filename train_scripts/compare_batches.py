@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from evaluation.notices import NOTICE
 from training.cli import ScriptParser, run_script
 from training.runs import write_json, write_whole
 
@@ -34,7 +35,7 @@ def main() -> None:
     for arm, seed in tqdm(runs, "Runs", unit="run"):
         pretrain(options, arm, seed)
     found = {arm: [retrieval(folder_of(options, arm, seed)) for seed in options.seeds] for arm in ARMS}
-    lines = table(found, options)
+    lines = [NOTICE, "", *table(found, options)]
     write_json(Path(options.output, "results.json"), {**vars(options), "arms": found})
     write_whole(Path(options.output, "table.md"), ("\n".join(lines) + "\n").encode())
     print("\n".join(lines))

@@ -213,7 +213,7 @@ tags: [lora, mammography]
 # Low-rank adapters for MAM-CLIP
 
 LoRA of {described}: {adapters:.2f} million parameters, and {others:.2f} million of whole modules that were trained
-beside them. Research use only. The model was made from:
+beside them. Research use only, not a medical device. The model was made from:
 
 {origin}
 

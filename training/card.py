@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 
 import jinja2
 from huggingface_hub import EvalResult, ModelCardData
@@ -13,8 +12,9 @@ from modeling_mamclip import MamClipConfig
 from processing import MamClipImageProcessor
 
 from .data_terms import data_terms, provenance_lines
+from .shipped import shipped
 
-CARD = Path(__file__).resolve().parent.parent / "model_card.md"
+CARD = shipped("model_card.md")
 ENCODERS = {"own": "its own, fully fine-tuned", "shared": "the aligned one, frozen (linear probe)"}
 CONVERTED = "converted_"  # how keys begin in the provenance of weights that others published
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+COMMAND = "mamclip"  # the console command, see train_scripts/front_door.py
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 TERMINATED = 143  # 128 + SIGTERM
@@ -41,6 +43,13 @@ def one_sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def command_line() -> str:
+    """What was typed to start this process, for the records of a run: `python train_scripts/…` or `mamclip …`."""
+    program, *words = sys.argv
+    began = program.split() if program.startswith(f"{COMMAND} ") else ["python", program]
+    return shlex.join([*began, *words])
 
 
 class ScriptParser(argparse.ArgumentParser):

@@ -16,6 +16,7 @@ from transformers import HfArgumentParser
 
 from .cli import ScriptParser
 from .options import TrainingOptions
+from .shipped import shipped
 
 Options = TypeVar("Options", bound=TrainingOptions)
 
@@ -80,11 +81,13 @@ def _config_file(argv: Sequence[str]) -> str | None:
     return None
 
 
-def _read_yaml(path: str) -> dict[str, Any]:
-    if not Path(path).is_file():
+def _read_yaml(name: str) -> dict[str, Any]:
+    """The fields of a file; `configs/…` are also found where they were installed with the code."""
+    path = Path(name) if Path(name).is_file() or not name.startswith("configs/") else shipped(name)
+    if not path.is_file():
         raise FileNotFoundError(f"the configuration {path} does not exist; give the path of a YAML file.")
     try:
-        given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no readable YAML file: {error}") from error
     if not isinstance(given, dict):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import shlex
-import sys
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -15,6 +13,8 @@ from typing import Any
 import datasets
 import pyarrow.compute as pc
 from transformers import TrainerCallback
+
+from .cli import command_line
 
 PACKAGES = ("torch", "transformers", "timm", "accelerate", "datasets", "numpy")
 LABELS = ("patient_id", "exam_id", "laterality", "view", "birads", "density")
@@ -40,7 +40,7 @@ def origin(table: datasets.Dataset) -> dict[str, Any]:
     """`fingerprint` of the data, `command` and `versions` for results.json."""
     return {
         "fingerprint": data_fingerprint(table),
-        "command": shlex.join(["python", *sys.argv]),
+        "command": command_line(),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     }
 
