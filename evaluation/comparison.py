@@ -14,7 +14,7 @@ from .report_tables import MISSING, Table, bounds, number
 Run = Mapping[str, Any]
 SCORES = {"f1_five": "five classes", "f1_three": "three groups", "density_f1": "density"}
 CHIEF = "f1_three"  # the score that the verdict is about
-PHANTOM = "Phantom data: "
+PHANTOM = "Phantom data (synthetic): "
 
 
 def mean_and_std(values: Sequence[float]) -> dict[str, Any] | None:

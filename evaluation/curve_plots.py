@@ -7,26 +7,19 @@ eyes tell them apart; error bars stand beside each other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from .figure_files import figure_files
+from .line_styles import line_style
 
 DPI = 150
-# Okabe and Ito's colours, ordered so that neighbours differ in grey too, with (marker, dashes).
-STYLES = (
-    ("#0072B2", "o", "-"),
-    ("#E69F00", "s", (0, (5, 2))),
-    ("#000000", "^", (0, (1, 1.5))),
-    ("#009E73", "D", (0, (5, 1.5, 1, 1.5))),
-    ("#CC79A7", "v", (0, (8, 2))),
-    ("#D55E00", "P", (0, (3, 1, 1, 1, 1, 1))),
-)
-APART = 0.025  # of a decade of labels: the error bars of neighbouring arms
-TOO_NEAR = 1.2  # times as many labels: their ticks' names would run into each other
+APART = 0.02  # of the axis: the error bars of neighbouring arms
+MARGIN = 0.08  # of the axis: before the first and behind the last number of labels
+NEAREST = 0.125  # of the way between them: two numbers, so that their names and points stand apart
 Arms = Mapping[str, Mapping[int, Sequence[float]]]
 
 
@@ -47,11 +40,12 @@ def learning_curves(panels: Mapping[str, Arms], title: str = "") -> dict[str, by
         _check(arms)
     if not panels:
         raise ValueError("The learning curve has no panels: expected one score at least.")
-    figure = Figure(figsize=(4.9 * len(panels), 3.9), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(4.9 * len(panels), 4.2), dpi=DPI, layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    order = {name: place for place, name in enumerate(dict.fromkeys(chain(*panels.values())))}
     for one, (name, arms) in zip(axes, panels.items(), strict=True):
-        _draw_panel(one, name, arms)
-    axes[0].legend(frameon=False, fontsize=9, loc="best", handlelength=3.5)
+        _draw_panel(one, name, arms, order)
+    _name_lines(figure, axes)
     figure.suptitle(title, fontsize=11)
     return figure_files(figure)
 
@@ -67,34 +61,50 @@ def _check(arms: Arms) -> None:
             raise ValueError(f"Arm {name!r} has no scores at {empty[0]} labels: expected at least one run.")
 
 
-def _draw_panel(axes: Axes, name: str, arms: Arms) -> None:
-    for place, (arm, points) in enumerate(arms.items()):
-        colour, marker, dashes = STYLES[place % len(STYLES)]
-        sizes = np.array(sorted(points))
-        mean = [np.mean(points[size]) for size in sizes]
-        spread = [np.std(points[size], ddof=1) if len(points[size]) > 1 else 0.0 for size in sizes]
-        moved = sizes * 10 ** (APART * (place - (len(arms) - 1) / 2))
-        line = {"color": colour, "marker": marker, "linestyle": dashes, "markeredgecolor": "white"}
-        axes.errorbar(moved, mean, yerr=spread, label=arm, markersize=7, capsize=3, elinewidth=1, **line)
+def _draw_panel(axes: Axes, name: str, arms: Arms, order: Mapping[str, int]) -> None:
+    """order: the place of every arm of the figure, which decides how it looks."""
     sizes = sorted({size for points in arms.values() for size in points})
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(sizes))
-    axes.xaxis.set_major_formatter(FixedFormatter(_tick_labels(sizes)))
-    axes.xaxis.set_minor_locator(NullLocator())
+    places = _places(sizes)
+    for arm, points in arms.items():
+        own = [size for size in sizes if size in points]
+        mean = [np.mean(points[size]) for size in own]
+        spread = [np.std(points[size], ddof=1) if len(points[size]) > 1 else 0.0 for size in own]
+        shift = APART * (order[arm] - (len(order) - 1) / 2)
+        moved = [places[size] + shift for size in own]
+        style = line_style(order[arm])
+        axes.errorbar(moved, mean, yerr=spread, label=arm, markersize=7, capsize=3, elinewidth=1, **style)
+    axes.set_xlim(0, 1)
+    axes.set_xticks(list(places.values()), [_short(size) for size in sizes])
     axes.set_xlabel("labelled images for training")
     axes.set_ylabel(name)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25)
 
 
-def _tick_labels(sizes: Sequence[int]) -> list[str]:
-    """What the ticks are called; one that is too near the one before, as all images are to 30k of 30.6k, is not."""
-    named, last = [], 0
-    for size in sizes:
-        apart = not last or size > last * TOO_NEAR
-        named.append(_short(size) if apart else "")
-        last = size if apart else last
-    return named
+def _places(sizes: Sequence[int]) -> dict[int, float]:
+    """Where each of the numbers, in order, stands on the axis from 0 to 1; one by itself in the middle."""
+    if len(sizes) == 1:
+        return {sizes[0]: 0.5}
+    places = np.concatenate([[0], np.cumsum(_gaps(np.diff(np.log(sizes))))])
+    return dict(zip(sizes, (MARGIN + (1 - 2 * MARGIN) * places).tolist(), strict=True))
+
+
+def _gaps(distances: np.ndarray) -> np.ndarray:
+    """Distances as shares of the way: in proportion, but none too small, as that of 30k to all 30.6k would be."""
+    gaps, least = distances / distances.sum(), min(NEAREST, 1 / len(distances))
+    while (gaps < least - 1e-9).any():
+        small = gaps <= least
+        gaps[small] = least
+        gaps[~small] *= (1 - least * small.sum()) / gaps[~small].sum()
+    return gaps
+
+
+def _name_lines(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One legend for all panels, below them, where it covers no point."""
+    named = {name: line for one in axes for line, name in zip(*one.get_legend_handles_labels(), strict=True)}
+    columns = min(len(named), 3 * len(axes))
+    place = {"loc": "outside lower center", "ncols": columns}
+    figure.legend(named.values(), named.keys(), frameon=False, fontsize=9, handlelength=3.5, **place)
 
 
 def _short(size: int) -> str:

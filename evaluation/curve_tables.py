@@ -106,30 +106,31 @@ def latex(table: Table) -> str:
     )
 
 
-def scores_csv(summaries: Sequence[Mapping[str, Any]]) -> str:
-    """A row for every arm, size and score, unrounded."""
+def scores_csv(summaries: Sequence[Mapping[str, Any]], phantom: bool) -> str:
+    """A row for every arm, size and score, unrounded; `images` says where they are synthetic."""
     names = ("mean", "std", "runs", "pooled")
-    rows = [["encoder", "labelled_images", "score", *names, "low", "high"]]
+    rows = [["encoder", "labelled_images", "score", *names, "low", "high", "images"]]
     for row in summaries:
         for score in SCORES:
             if row[score]:
                 values = [row[score].get(name) for name in names]
                 ends = row[score].get("interval", (None, None))
-                rows.append([row["encoder"], _size(row["size"]), score, *values, *ends])
+                rows.append([row["encoder"], _size(row["size"]), score, *values, *ends, _images(phantom)])
     return _csv(rows)
 
 
-def contrasts_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A row for every contrast and score, unrounded."""
+def contrasts_csv(rows: Sequence[Mapping[str, Any]], phantom: bool) -> str:
+    """A row for every contrast and score, unrounded; `images` says where they are synthetic."""
     heads = ("first", "first_size", "other", "other_size")
-    lines = [[*heads, "score", *COLUMNS, "low", "high", *P_COLUMNS]]
+    lines = [[*heads, "score", *COLUMNS, "low", "high", *P_COLUMNS, "images"]]
     for row in rows:
         sides = [row["first"], _size(row["first_size"]), row["other"], _size(row["other_size"])]
         for score in SCORES:
             if row[score]:
                 found = row[score]
                 values = [found[name] for name in COLUMNS], found["interval"], [found[p] for p in P_COLUMNS]
-                lines.append([*sides, score, *(value for part in values for value in part)])
+                numbers = [value for part in values for value in part]
+                lines.append([*sides, score, *numbers, _images(phantom)])
     return _csv(lines)
 
 
@@ -145,6 +146,10 @@ def p_value(value: float | None) -> str:
 
 def _size(size: int | None) -> str:
     return "all" if size is None else f"all{size}" if size < 0 else str(size)
+
+
+def _images(phantom: bool) -> str:
+    return "synthetic phantoms" if phantom else "as given"
 
 
 def _csv(rows: Sequence[Sequence[Any]]) -> str:

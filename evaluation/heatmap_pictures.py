@@ -27,7 +27,7 @@ class Column:
     maps: Mapping[str, np.ndarray]
 
 
-def heatmap_figure(columns: Sequence[Column], title: str, *, dpi: int = 110) -> Figure:
+def heatmap_figure(columns: Sequence[Column], title: str, *, dpi: int = 80) -> Figure:
     """A column for each mammogram: as it is, with its boxes, and below with each of its maps.
 
     Raises ValueError where there is none, or where they have different numbers of maps.

@@ -1,27 +1,32 @@
 """Where a model looked: heatmaps of a class or of a caption, led back to the mammogram's own pixels.
 
-A map is Grad-CAM (Selvaraju et al., ICCV 2017, https://arxiv.org/abs/1610.02391), as Captum computes it, on stages of
-the vision encoder: of a class's logit, or of the cosine between the image's and a caption's embeddings. It shows what
-raised the score and proves nothing about the breast: research use only, not a medical device.
+A map is HiResCAM (Draelos and Carin, https://arxiv.org/abs/2011.08891), as Captum computes it, on a stage of the vision
+encoder: activations times their gradients, summed over channels, of a class's logit or of the cosine between the
+image's and a caption's embeddings; what speaks against it is left out. Grad-CAM, which averages the gradients over
+the image first, pointed no better than chance at masses planted in phantoms (docs/evaluation.md).
+
+A map shows what raised the score and proves nothing about the breast: research use only, not a medical device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from captum.attr import LayerGradCam
+from captum.attr import LayerGradientXActivation
 from matplotlib import colormaps
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-STAGES = (-1,)  # of the vision encoder, counted as Python counts; of several the maps are multiplied
+# The deepest stage is taken that has so many cells along the input's longer side: a mass of 2 cm is two or three of
+# them. At 1024 × 768 that is ConvNeXt's last stage (32 × 24), at 160 × 120 its second (20 × 15).
+CELLS = 20
 TASKS = ("birads", "density")
 OPACITY = 0.6  # of the hottest place, so that the tissue below stays visible
-COLOURS = "plasma"
+COLOURS, DARKEST = "winter", 0.4  # Matplotlib's blue to green: far from the orange of frames, for most eyes
 
 
 def class_map(
@@ -30,13 +35,14 @@ def class_map(
     label: int | str,
     *,
     task: str = "birads",
-    stages: Sequence[int] = STAGES,
+    stage: int | None = None,
 ) -> np.ndarray:
     """What speaks for a class: (h, w) float32 in [0, 1], of the model input's size; 0 everywhere where nothing does.
 
     model: a MamClipForImageClassification (or what opens as one by remote code). pixel_values: (1, 3, H, W), or without
     the 1, floats as the image processor gives them. label: a class's name, as in `config.id2label` or
-    `config.density_labels`, or its index. task: "birads" or "density". stages: on which stages of the encoder.
+    `config.density_labels`, or its index. task: "birads" or "density". stage: of the encoder, counted as Python counts;
+    None: the deepest of CELLS cells or more.
 
     Captum's hooks are on the model meanwhile: one map at a time.
 
@@ -49,7 +55,7 @@ def class_map(
     def score(pixels: Tensor) -> Tensor:
         return getattr(model(pixel_values=pixels), output)[:, index]
 
-    return _relevance(model, _encoder(model, "encoder"), score, pixel_values, stages)
+    return _relevance(model, _encoder(model, "encoder"), score, pixel_values, stage)
 
 
 def caption_map(
@@ -58,11 +64,11 @@ def caption_map(
     input_ids: Tensor,
     attention_mask: Tensor | None = None,
     *,
-    stages: Sequence[int] = STAGES,
+    stage: int | None = None,
 ) -> np.ndarray:
     """What matches a caption: (h, w) float32 in [0, 1], of the model input's size; 0 everywhere where nothing does.
 
-    model: a MamClipModel. pixel_values and stages: see `class_map`. input_ids, attention_mask: (n, T) as the tokenizer
+    model: a MamClipModel. pixel_values and stage: see `class_map`. input_ids, attention_mask: (n, T) as the tokenizer
     gives them; of several phrasings the mean of the embeddings counts.
 
     Raises:
@@ -75,7 +81,7 @@ def caption_map(
         image = model.get_image_features(pixels).pooler_output
         return F.cosine_similarity(image.float(), wanted[None], dim=-1)
 
-    return _relevance(model, encoder, score, pixel_values, stages)
+    return _relevance(model, encoder, score, pixel_values, stage)
 
 
 def on_original(heat: np.ndarray, placement: Any) -> np.ndarray:
@@ -83,7 +89,8 @@ def on_original(heat: np.ndarray, placement: Any) -> np.ndarray:
 
     placement: of the image processor's batch, `batch.placements[0]`.
     """
-    return placement.to_original(np.ascontiguousarray(heat, dtype=np.float32))
+    original = placement.to_original(np.ascontiguousarray(heat, dtype=np.float32))
+    return np.clip(original, 0, 1)  # bilinear weights add up to 1 but for rounding
 
 
 def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -103,7 +110,7 @@ def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
         raise ValueError("a map has values in [0, 1] and an image finite ones; found others.")
     grey = pixels.astype(np.float32) - float(pixels.min())
     grey = (grey / max(float(grey.max()), 1e-12))[..., None]
-    colour = colormaps[COLOURS](heat)[..., :3].astype(np.float32)
+    colour = colormaps[COLOURS](DARKEST + (1 - DARKEST) * heat)[..., :3].astype(np.float32)
     opacity = OPACITY * heat.astype(np.float32)[..., None]
     return np.rint(255 * ((1 - opacity) * grey + opacity * colour)).astype(np.uint8)
 
@@ -149,14 +156,18 @@ def _relevance(
     encoder: nn.Module,
     score: Callable[[Tensor], Tensor],
     pixel_values: Tensor,
-    stages: Sequence[int],
+    stage: int | None,
 ) -> np.ndarray:
-    """Grad-CAM of a score on the stages, each upsampled to the input's size, multiplied, from 0 to 1."""
+    """HiResCAM of a score on a stage, upsampled to the input's size, from 0 to 1."""
     pixels = _one_image(pixel_values)
     with _still(model), torch.inference_mode(False), torch.enable_grad():
         pixels = pixels.detach().clone().to(model.device).requires_grad_()
-        maps = [_stage_map(score, layer, pixels) for layer in _layers(encoder, stages)]
-    return _to_unit(torch.stack(maps).prod(dim=0)).cpu().numpy()
+        layer = _layer(encoder, max(pixels.shape[-2:]), stage)
+        product = LayerGradientXActivation(score, layer).attribute(pixels).detach().float()
+    if product.ndim != 4:
+        raise ValueError(f"a stage of the encoder gives {product.ndim} dimensions; a map needs (B, C, h, w).")
+    coarse = product.sum(dim=1, keepdim=True).relu()
+    return _to_unit(F.interpolate(coarse, pixels.shape[-2:], mode="bilinear")[0, 0]).cpu().numpy()
 
 
 def _one_image(pixel_values: Tensor) -> Tensor:
@@ -179,22 +190,14 @@ def _still(model: nn.Module) -> Iterator[None]:
         model.train(training)
 
 
-def _layers(encoder: nn.Module, stages: Sequence[int]) -> list[nn.Module]:
-    """The stages of a timm trunk, which lists them in `feature_info`."""
-    names = [info["module"] for info in getattr(encoder.trunk, "feature_info", ())]
-    if not stages or not all(-len(names) <= stage < len(names) for stage in stages):
-        raise ValueError(f"stages is {tuple(stages)}, but the vision encoder has {len(names)} of them.")
-    return [encoder.trunk.get_submodule(names[stage]) for stage in stages]
-
-
-def _stage_map(score: Callable[[Tensor], Tensor], layer: nn.Module, pixels: Tensor) -> Tensor:
-    """One stage's map (H, W) in [0, 1]."""
-    coarse = LayerGradCam(score, layer).attribute(pixels, relu_attributions=True)
-    if coarse.ndim != 4:
-        raise ValueError(
-            f"a stage of the vision encoder gives {coarse.ndim} dimensions; maps need (B, C, h, w)."
-        )
-    return _to_unit(F.interpolate(coarse.detach().float(), pixels.shape[-2:], mode="bilinear")[0, 0])
+def _layer(encoder: nn.Module, longer: int, stage: int | None) -> nn.Module:
+    """A stage of a timm trunk, which lists them and by how much each reduces the image in `feature_info`."""
+    stages = list(getattr(encoder.trunk, "feature_info", ()))
+    if stage is None:
+        stage = max((i for i, one in enumerate(stages) if longer >= CELLS * one["reduction"]), default=0)
+    if not -len(stages) <= stage < len(stages):
+        raise ValueError(f"stage is {stage}, but the vision encoder has {len(stages)} of them.")
+    return encoder.trunk.get_submodule(stages[stage]["module"])
 
 
 def _to_unit(values: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .bootstrap import percentile_interval
+from .bootstrap import GroupDraws, percentile_interval
 from .metrics import f1_from_confusion
 
 SAMPLES = 2000
@@ -34,8 +34,7 @@ def patient_weights(patients: int, samples: int = SAMPLES, seed: int = 0) -> np.
     """(samples, patients): how often each patient is in each bootstrap sample of as many patients."""
     if not patients:
         return np.zeros((samples, 0), np.float32)
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(patients, np.full(patients, 1 / patients), size=samples).astype(np.float32)
+    return GroupDraws(range(patients), samples, seed).counts.astype(np.float32)
 
 
 def tally(runs: Sequence[Predicted], places: Mapping[str, int], classes: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Pictures of numbers, as PNG bytes: loss curves and confusion matrices; learning curves are in curve_plots.
 
-Drawn with matplotlib's object API on the Agg canvas: no display, no global `pyplot` state. Colours are Okabe
-and Ito's (2008), told apart with colour-blind eyes, and every line has its own marker and dashes besides.
+Drawn with matplotlib's object API on the Agg canvas: no display, no global `pyplot` state. Prints without colour and
+colour-blind eyes tell the lines apart (line_styles.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-# (colour, marker, dashes)
-STYLES = (
-    ("#0072B2", "o", "-"),  # blue
-    ("#D55E00", "s", "--"),  # vermilion
-    ("#009E73", "^", "-."),  # green
-    ("#CC79A7", "D", ":"),  # purple
-)
+from .line_styles import line_style
+
 INK = "#222222"
 DPI = 150
 WHITE_TEXT_ABOVE = (
@@ -113,10 +108,10 @@ def draw_confusion(
 
 
 def _draw_losses(axes: Axes, title: str, series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    for (key, name), (colour, marker, dashes) in zip(LOSS_PANELS[title], _styles(2), strict=True):
+    for place, (key, name) in enumerate(LOSS_PANELS[title]):
         epochs, values = series[key]
         if len(epochs):
-            axes.plot(epochs, values, color=colour, marker=marker, linestyle=dashes, markersize=4, label=name)
+            axes.plot(epochs, values, markersize=5, label=name, **line_style(place))
     epochs, values = series["eval_loss"]
     if title == "Whole loss" and len(epochs):
         best = int(values.argmin())
@@ -143,10 +138,6 @@ def _series(history: Sequence[Mapping[str, float | None]], key: str) -> tuple[np
     rows = [(row["epoch"], row[key]) for row in history if row.get(key) is not None]
     table = np.array(rows, dtype=float).reshape(-1, 2)
     return table[:, 0], table[:, 1]
-
-
-def _styles(count: int) -> list[tuple[str, str, str]]:
-    return [STYLES[i % len(STYLES)] for i in range(count)]
 
 
 def _tidy(axes: Axes) -> None:

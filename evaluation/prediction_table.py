@@ -10,11 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builders.birads import DENSITIES, FIVE_CLASSES
+from .prediction_columns import CLASSES, IDENTITY, PROBABILITIES
+from .prediction_origin import FINGERPRINT
 
-CLASSES = {"birads": FIVE_CLASSES, "density": DENSITIES}
 TYPES = {"birads": pa.int8(), "density": pa.string()}
-IDENTITY = ("patient_id", "exam_id", "laterality", "view")
 
 
 def prediction_table(
@@ -43,9 +42,10 @@ def prediction_table(
     return pa.table(columns | {column: stored[column] for column in own})
 
 
-def write_predictions(table: pa.Table, file: str | Path) -> None:
-    """Write a table of predictions as Parquet."""
-    pq.write_table(table, file)
+def write_predictions(table: pa.Table, file: str | Path, fingerprint: str) -> None:
+    """Write a table of predictions as Parquet, which names the data set by its fingerprint."""
+    metadata = {**(table.schema.metadata or {}), FINGERPRINT: fingerprint}
+    pq.write_table(table.replace_schema_metadata(metadata), file)
 
 
 def _own_columns(table: datasets.Dataset) -> list[str]:
@@ -63,7 +63,7 @@ def _predicted(task: str, logits: np.ndarray | None, rows: int) -> pa.Array:
 
 
 def _probabilities(task: str, logits: np.ndarray | None, rows: int) -> dict[str, pa.Array]:
-    names = [f"p_{task}_{str(value).lower()}" for value in CLASSES[task]]
+    names = PROBABILITIES[task]
     if logits is None:
         return {name: pa.nulls(rows, pa.float32()) for name in names}
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))

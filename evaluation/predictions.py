@@ -12,20 +12,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dataset_builders.birads import DENSITIES, FIVE_CLASSES
-
 from .bootstrap import SAMPLES, GroupDraws
 from .calibration import fit_temperature
+from .prediction_columns import IDENTITY, PROBABILITIES
 from .task_scores import Labelled
 from .zero_shot import TASKS
 
-PROBABILITIES = {
-    "birads": tuple(f"p_birads_{birads}" for birads in FIVE_CLASSES),
-    "density": tuple(f"p_density_{letter.lower()}" for letter in DENSITIES),
-}
-IDENTITY = ("row", "patient_id", "exam_id", "laterality", "view", "source")
+REQUIRED = ("row", *IDENTITY, "source")
 COLUMNS = (
-    *IDENTITY,
+    *REQUIRED,
     *(prefix + task for task in TASKS for prefix in ("", "predicted_")),
     *PROBABILITIES["birads"],
     *PROBABILITIES["density"],
@@ -120,7 +115,7 @@ def _check_columns(path: Path, table: pd.DataFrame) -> None:
         )
     if table.empty:
         raise ValueError(f"{path} has no rows; expected one for each image.")
-    for name in IDENTITY:
+    for name in REQUIRED:
         if table[name].isna().any():
             raise ValueError(f"{path} has a row without {name}; expected one in every row.")
     twice = table[table.duplicated(["source", "row"])]

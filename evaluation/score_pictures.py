@@ -8,6 +8,7 @@ from typing import Any
 from dataset_builders.birads import DENSITIES, FIVE_CLASSES
 
 from .level_scores import Levels
+from .notices import RESEARCH_SHORT
 from .score_plots import Curve, confusion_plot, reliability_plot, roc_plot
 from .task_scores import SPECIFICITY, recall_truth
 from .zero_shot import TASKS
@@ -25,9 +26,10 @@ def score_pictures(
 ) -> dict[str, dict[str, bytes]]:
     """Name of a picture → its formats: reliability and ROC curves, and confusion matrices of each level.
 
-    scored: of `score_levels`; data: of `labelled_levels`; phantom: whether the titles say so.
+    scored: of `score_levels`; data: of `labelled_levels`; phantom: whether the titles say
+    so; all of them say what they are not for.
     """
-    ending = ", phantoms" if phantom else ""
+    ending = f"{', synthetic phantoms' if phantom else ''}\n({RESEARCH_SHORT})"
     panels = {TASKS[task].title: _bins(found) for task, found in scored["image"].items()}
     pictures = {
         "reliability": reliability_plot(panels, f"Calibration of images{ending}"),

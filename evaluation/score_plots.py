@@ -1,7 +1,6 @@
 """Pictures of predictions, as PNG and SVG: reliability, ROC curves and confusion matrices.
 
-Every line has a colour of Okabe and Ito's (2008), dashes and a marker of its own, so that prints without colour and
-colour-blind eyes tell them apart.
+Prints without colour and colour-blind eyes tell the lines apart (line_styles.py).
 """
 
 from __future__ import annotations
@@ -15,16 +14,9 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from .figure_files import figure_files
+from .line_styles import line_style
 from .plots import DPI, INK, confusion_size, draw_confusion
 
-# (colour, marker, dashes)
-LINES = (
-    ("#0072B2", "o", "-"),
-    ("#D55E00", "s", (0, (5, 2))),
-    ("#000000", "^", (0, (1, 1.5))),
-    ("#009E73", "D", (0, (5, 1.5, 1, 1.5))),
-    ("#CC79A7", "v", (0, (8, 2))),
-)
 FEWEST = 5  # images that a bin needs to be part of the line
 Curve = tuple[np.ndarray, np.ndarray]  # (N,) bool truth, (N,) scores
 Bins = Sequence[Mapping[str, Any]]  # as calibration.reliability gives them
@@ -43,8 +35,8 @@ def reliability_plot(panels: Mapping[str, Mapping[str, Bins]], title: str = "") 
     for column, (name, series) in enumerate(panels.items()):
         above, below = grid[:, column]
         above.plot([0, 1], [0, 1], color=INK, linewidth=0.8, alpha=0.6)
-        for place, ((label, bins), style) in enumerate(zip(series.items(), LINES, strict=False)):
-            _draw_bins(above, below, label, bins, style, place - (len(series) - 1) / 2)
+        for place, (label, bins) in enumerate(series.items()):
+            _draw_bins(above, below, label, bins, line_style(place), place - (len(series) - 1) / 2)
         above.set(title=name, ylabel="share that is right", ylim=(0, 1.02), xlim=(0, 1.02))
         below.set(xlabel="probability of the predicted class", ylabel="images")
         _tidy(above)
@@ -68,8 +60,8 @@ def roc_plot(
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, alpha=0.6)
         axes.axvline(1 - specificity, color=INK, linewidth=0.8, linestyle=":")
         drawn = {label: curve for label, curve in curves.items() if 0 < curve[0].mean() < 1}
-        for (label, curve), style in zip(drawn.items(), LINES, strict=False):
-            _draw_roc(axes, label, *curve, style)
+        for place, (label, curve) in enumerate(drawn.items()):
+            _draw_roc(axes, label, *curve, line_style(place))
         axes.set(
             title=name, xlabel="1 − specificity", ylabel="sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01)
         )
@@ -95,31 +87,22 @@ def confusion_plot(
     return figure_files(figure)
 
 
-def _draw_bins(above: Axes, below: Axes, label: str, bins: Bins, style: tuple, shift: float) -> None:
-    colour, marker, dashes = style
+def _draw_bins(above: Axes, below: Axes, label: str, bins: Bins, style: dict[str, Any], shift: float) -> None:
     confidence, accuracy, images = (
         np.array([one[key] for one in bins]) for key in ("confidence", "accuracy", "images")
     )
     many = images >= FEWEST
-    line = {"color": colour, "marker": marker}
-    above.plot(confidence[many], accuracy[many], linestyle=dashes, markersize=5, label=label, **line)
-    above.plot(confidence[~many], accuracy[~many], linestyle="none", markersize=2.5, **line)
-    filled = "none" if shift > 0 else colour  # told apart without colour as well
-    below.bar(confidence + 0.02 * shift, images, width=0.018, color=filled, edgecolor=colour)
+    line = {**style, "markeredgecolor": style["color"]}
+    above.plot(confidence[many], accuracy[many], markersize=5, label=label, **line)
+    above.plot(confidence[~many], accuracy[~many], markersize=2.5, **{**line, "linestyle": "none"})
+    filled = "none" if shift > 0 else style["color"]  # told apart without colour as well
+    below.bar(confidence + 0.02 * shift, images, width=0.018, color=filled, edgecolor=style["color"])
 
 
-def _draw_roc(axes: Axes, label: str, truth: np.ndarray, scores: np.ndarray, style: tuple) -> None:
-    colour, marker, dashes = style
+def _draw_roc(axes: Axes, label: str, truth: np.ndarray, scores: np.ndarray, style: dict[str, Any]) -> None:
     false_rate, true_rate, _ = roc_curve(truth, scores)
     name = f"{label}: {roc_auc_score(truth, scores):.3f}"
-    line = {
-        "color": colour,
-        "linestyle": dashes,
-        "marker": marker,
-        "markersize": 5,
-        "markeredgecolor": "white",
-    }
-    axes.plot(false_rate, true_rate, label=name, markevery=0.15, linewidth=1.4, **line)
+    axes.plot(false_rate, true_rate, label=name, markevery=0.15, linewidth=1.4, markersize=5, **style)
 
 
 def _tidy(axes: Axes) -> None:

@@ -10,7 +10,8 @@ import pandas as pd
 
 from dataset_builders.birads import DENSITIES, FIVE_CLASSES, THREE_NAMES
 from evaluation.pooling import LEVELS, RULES, pooled
-from evaluation.predictions import NO_LABEL, PROBABILITIES
+from evaluation.prediction_columns import PROBABILITIES
+from evaluation.predictions import NO_LABEL
 
 from .classifier import MEMBERSHIP
 

@@ -2,6 +2,7 @@
 
 OUTPUT/.run/options.json    what the run was given, and the secret salt of its pseudonyms
 OUTPUT/.run/journal.jsonl   a line a file; a batch is written at once, and what is left of half a batch is cut off
+OUTPUT/.run/attempts        where the last run began, and how many have begun there
 OUTPUT/.run/thumbnails/     pictures of the first files, by number
 OUTPUT/about.json           what a finished run was given; then .run is gone, and with it the pseudonyms
 """
@@ -19,7 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 RUN, ABOUT = ".run", "about.json"
-OPTIONS, LINES, THUMBNAILS, LOCK = "options.json", "journal.jsonl", "thumbnails", "lock"
+OPTIONS, LINES, ATTEMPTS, THUMBNAILS, LOCK = "options.json", "journal.jsonl", "attempts", "thumbnails", "lock"
 MADE_BY_MODEL = (".json", ".safetensors", ".onnx", ".data")  # the files that decide what a model says
 Row = dict[str, Any]
 
@@ -27,13 +28,14 @@ Row = dict[str, Any]
 class Journal:
     """One run's notes. `open` makes the folder or finds what an interrupted run left in it.
 
-    done: how many files have been noted, whole batches of them.
+    done: how many files have been noted, whole batches of them. attempts: how many runs, with this one, have begun
+    there; more than one says that the next files may be what ended the last.
     """
 
     def __init__(self, output: Path, options: Mapping[str, Any], batch_size: int):
         self.output, self.options, self.batch_size = output, dict(options), batch_size
         self.folder = output / RUN
-        self.done = 0
+        self.done = self.attempts = 0
         self.salt = ""
 
     @classmethod
@@ -52,6 +54,7 @@ class Journal:
         refuse_other_options(journal.output, noted["options"], journal.options)
         journal.salt = noted["salt"]
         journal.done = journal._keep_whole_batches()
+        journal.attempts = journal._count_attempts()
         return journal
 
     def append(self, rows: Sequence[Row], thumbnails: Mapping[int, bytes]) -> None:
@@ -94,6 +97,13 @@ class Journal:
             raise ValueError(
                 f"another process is writing {self.output}; wait, or choose another --output."
             ) from error
+
+    def _count_attempts(self) -> int:
+        path = self.folder / ATTEMPTS
+        noted = path.read_text(encoding="ascii").split() if path.exists() else []
+        attempts = 1 + (int(noted[1]) if noted[:1] == [str(self.done)] else 0)
+        write_whole(path, f"{self.done} {attempts}")
+        return attempts
 
     def _keep_whole_batches(self) -> int:
         """Cut off what a killed process left of its last batch → how many lines there are.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from evaluation.notices import RESEARCH_SHORT
 from modeling_mamclip import MamClipConfig
 
 DATA = "data_"  # how keys of data sets begin in the provenance
 PHANTOM = "phantom"
+PHANTOM_SHORT = "PHANTOM: the model has learnt from synthetic mammograms"
 CARD, CARD_SAYS = "README.md", "**phantoms** (synthetic)"
 POOLED = {
     "mean": "A breast's scores are the means of its images'; an exam's BI-RADS scores are those of its breast that is "
@@ -27,6 +29,11 @@ def from_phantoms(folder: str | Path, config: MamClipConfig) -> bool:
     card = Path(folder, CARD)
     said = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
     return bool(config.provenance.get(PHANTOM)) or CARD_SAYS in said
+
+
+def notice_on(phantom: bool) -> str:
+    """What every row of a table says of its scores, in a few words."""
+    return f"{RESEARCH_SHORT}; {PHANTOM_SHORT}" if phantom else RESEARCH_SHORT
 
 
 def notes_on(config: MamClipConfig, *, exams: str, pooling: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import multiprocessing
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from .file_names import folder_of, read_name
 
 FROM_NAME = "file name"
 EXAMS = ("tags", "folders")
+DEADLY = "ends the process that reads it, by a decoder's crash or for want of memory; get a new copy of it."
 THUMBNAIL_HEIGHT = 320
 ANY_MODALITY = "any_modality=True", "--any-modality"
 
@@ -74,12 +76,14 @@ def read_batches(
     batch_size: int,
     start: int = 0,
     workers: int = 0,
+    deadly: Collection[str] = (),
 ) -> Iterator[list[Reading]]:
     """The files in their order, from number `start` on, so many at a time; `workers` processes read ahead.
 
+    deadly: names of files that are not touched, see `deadly_files`.
     Raises OSError where such a process dies, as of a decoder's crash or for want of memory.
     """
-    source = _Files(list(files.items()), processor, options)
+    source = _Files(list(files.items()), processor, options, deadly)
     context = "spawn" if workers else None  # torch's threads do not survive a fork
     loader = DataLoader(
         source,
@@ -96,21 +100,43 @@ def read_batches(
             raise
         raise OSError(
             "a process that reads files died, of a decoder's crash or for want of memory; the same command goes on "
-            "where this one stopped, and --workers 0 shows which file it was."
+            "where this one stopped, and finds the file when it has stopped there twice."
         ) from error
 
 
 class _Files(Dataset):
-    def __init__(self, files: Sequence[tuple[str, Path]], processor, options: ReadingOptions):
-        self.files, self.processor, self.options = files, processor, options
+    def __init__(self, files: Sequence[tuple[str, Path]], processor, options: ReadingOptions, deadly):
+        self.files, self.processor, self.options, self.deadly = files, processor, options, frozenset(deadly)
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, number: int) -> Reading:
-        return read_file(
-            *self.files[number], self.processor, self.options, thumbnail=number < self.options.thumbnails
-        )
+        name, path = self.files[number]
+        if name in self.deadly:
+            return Reading(name, error=f"{name} {DEADLY}")
+        return read_file(name, path, self.processor, self.options, thumbnail=number < self.options.thumbnails)
+
+
+def deadly_files(
+    files: Mapping[str, Path], processor: MamClipImageProcessor, options: ReadingOptions
+) -> Iterator[str]:
+    """Names of the files that kill the process that reads them: each is tried in one of its own.
+
+    To be called before the network has computed anything, because threads do not survive the fork.
+    """
+    context = multiprocessing.get_context("fork")
+    for name, path in files.items():
+        child = context.Process(target=_try, args=(name, path, processor, options))
+        child.start()
+        child.join()
+        if child.exitcode != 0:
+            yield name
+
+
+def _try(*given) -> None:
+    torch.set_num_threads(1)
+    read_file(*given)
 
 
 def read_file(

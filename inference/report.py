@@ -46,7 +46,8 @@ def write_page_of(
     Args:
         rows: as `tables.numbered` gives them; only those of the first `shown` files are kept.
         thumbnail: path of the picture of a file, by its number.
-        about: `files`, `phantom` (whether the model has seen phantoms alone), `model` (a name) and `notes`, sentences.
+        about: `files` (how many), `phantom` and `phantom_captions` (whether the model has seen phantoms alone, and
+            whether the captions are theirs), `notes` (sentences), `credit` (of the images, or "").
         shown: how many files may have a picture.
     """
     images, errors = _kept(rows, shown)

@@ -28,9 +28,10 @@ from .exams import (
     with_predictions,
 )
 
+NOTICE = "notice"  # a column of every table, because each may be passed on alone
 CSV, JSONL, BREASTS, EXAMS = "predictions.csv", "predictions.jsonl", "breasts.csv", "exams.csv"
 PLACE = ("patient", "exam", "laterality", "laterality_source", "view", "view_source")
-HEADER = ("file", *PLACE, "crop_source", *PREDICTED, *SCORE_COLUMNS, "warnings", "error")
+HEADER = ("file", *PLACE, "crop_source", *PREDICTED, *SCORE_COLUMNS, "warnings", "error", NOTICE)
 PRECISION = 6  # digits of a probability
 
 Row = dict[str, Any]
@@ -45,13 +46,14 @@ class Tables:
     counts: Counter
 
 
-def write_tables(output: Path, rows: Iterable[Row], rule: str) -> Tables:
-    """Write all tables, each whole or not at all. rows: of `predicting.batch_rows`."""
+def write_tables(output: Path, rows: Iterable[Row], rule: str, notice: str) -> Tables:
+    """Write all tables, each whole or not at all. rows: of `predicting.batch_rows`. notice: stands in every row."""
     counts, images = Counter(), []
     with _whole(output / CSV) as table, _whole(output / JSONL) as lines:
         writer = csv.DictWriter(table, HEADER, extrasaction="ignore")
         writer.writeheader()
         for row in numbered(rows):
+            row[NOTICE] = notice
             writer.writerow(_cells(row))
             lines.write(json.dumps(row) + "\n")
             counts.update(kind for kind in ("error", "warnings") if row[kind])
@@ -64,7 +66,9 @@ def write_tables(output: Path, rows: Iterable[Row], rule: str) -> Tables:
     breasts, exams = (pooled.get(level, pd.DataFrame()) for level in ("breast", "exam"))
     for name, found in ((BREASTS, breasts), (EXAMS, exams)):
         with _whole(output / name) as file:
-            found.to_csv(file, index=False, float_format=f"%.{PRECISION}f", lineterminator="\n")
+            found.assign(**{NOTICE: notice}).to_csv(
+                file, index=False, float_format=f"%.{PRECISION}f", lineterminator="\n"
+            )
     return Tables(breasts, exams, counts)
 
 

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from .packing_mamclip import PackedRows
+
 
 class FusionAttention(nn.Module):
     """Multi-head self-attention, one matrix for queries, keys and values."""
@@ -17,8 +19,7 @@ class FusionAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, states: Tensor, mask: Tensor | None) -> Tensor:
-        """states (B, T, D); mask (B, 1, 1, T) bool, True where a key may be attended to, or None → (B, T,
-        D)."""
+        """states (B, T, D); mask (B, 1, 1 or T, T) bool, True where a key may be attended to, or None → (B, T, D)."""
         batch, length, width = states.shape
         qkv = self.qkv(states).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, T, D / heads)
@@ -38,13 +39,13 @@ class FusionBlock(GradientCheckpointingLayer):
         self.fc2 = nn.Linear(4 * width, width)
 
     def forward(self, states: Tensor, mask: Tensor | None, wanted: Tensor | None = None) -> Tensor:
-        """states (B, T, D), mask as in FusionAttention → (B, T, D), or (M, D) at the M wanted positions.
+        """states (B, T, D), mask as in FusionAttention → (B, T, D), or (M, D) at the M wanted places.
 
-        wanted (B, T) bool: where a state is needed. The others need no network behind the attention.
+        wanted (M,) int64: where a state is needed, counted row by row. The others need no network behind the attention.
         """
         states = states + self.attention(self.norm1(states), mask)
         if wanted is not None:
-            states = states[wanted]  # (M, D)
+            states = states.flatten(0, 1)[wanted]  # (M, D)
         return states + self.fc2(F.gelu(self.fc1(self.norm2(states))))
 
 
@@ -70,15 +71,28 @@ class FusionTransformer(nn.Module):
         for padding, or None to attend to padding as well; wanted (B, T) bool → (M, D), in the order of
         `token_states[wanted]`.
         """
-        batch = len(token_states)
         image_state = self.image_projection(image_embeds).to(token_states.dtype)[:, None]  # (B, 1, D)
-        image_token = self.image_token.expand(batch, -1, -1)
-        states = torch.cat(
-            [token_states, image_token.to(token_states.dtype), image_state], dim=1
-        )  # (B, T + 2, D)
-        mask = None
+        image_token = self.image_token.to(token_states.dtype).expand(len(token_states), -1, -1)
+        states = torch.cat([image_token, image_state, token_states], dim=1)  # (B, 2 + T, D)
         if attention_mask is not None:
-            mask = F.pad(attention_mask.bool(), (0, 2), value=True)[:, None, None, :]
+            attention_mask = F.pad(attention_mask, (2, 0), value=1)
+        states, mask, places = self._laid_out(states, attention_mask)
         for block in self.blocks[:-1]:
             states = block(states, mask)
-        return self.blocks[-1](states, mask, F.pad(wanted, (0, 2), value=False))
+        return self.blocks[-1](states, mask, places[F.pad(wanted, (2, 0), value=False)])
+
+    def _laid_out(
+        self, states: Tensor, attention_mask: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """States (B, T, D) as the blocks are to see them, their mask, and (B, T) int64, where each state is.
+
+        While the model is trained, end to end without padding, as MamClipTextEncoder reads captions.
+        """
+        places = torch.arange(states.shape[0] * states.shape[1], device=states.device).view(states.shape[:2])
+        if attention_mask is None:
+            return states, None, places
+        if self.training and not torch.compiler.is_compiling():
+            packed = PackedRows(attention_mask)
+            if packed.saving:
+                return packed.pack(states), packed.mask, packed.places
+        return states, attention_mask.bool()[:, None, None, :], places

@@ -1,6 +1,7 @@
 """A program: predict.py run once to its end, and once killed by SIGKILL at moment after moment until it is done.
 
-python killed_predictions.py WORK MODEL INPUT; the runs are WORK/whole and WORK/killed.
+python killed_predictions.py WORK MODEL INPUT; the runs are WORK/whole, WORK/killed, and WORK/deadly, where one file
+kills its reader.
 """
 
 import os
@@ -9,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from inference import tables
+from inference import reading, tables
 from inference.journal import LINES, Journal
 
 SCRIPT = Path(__file__).resolve().parent.parent / "train_scripts" / "predict.py"
@@ -20,40 +21,33 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def before_the_pictures(journal, rows, thumbnails):
-    if journal.done >= SIZE:
+def within_a_batch(journal, rows, thumbnails):
+    """One line of the second batch is there, and half of another."""
+    before = journal.done
+    append(journal, rows, thumbnails)
+    if before:
+        file = journal.folder / LINES
+        lines = file.read_bytes().splitlines(keepends=True)
+        os.truncate(file, sum(map(len, lines[: before + 1])) + 40)
         die()
-    append(journal, rows, thumbnails)
-
-
-def within_a_line(journal, rows, thumbnails):
-    append(journal, rows, thumbnails)
-    file = journal.folder / LINES
-    os.truncate(file, file.stat().st_size - 50)
-    die()
-
-
-def after_a_line(journal, rows, thumbnails):
-    """Half a batch is there, in whole lines."""
-    append(journal, rows, thumbnails)
-    file = journal.folder / LINES
-    lines = file.read_bytes().splitlines(keepends=True)
-    os.truncate(file, sum(map(len, lines[: 1 - SIZE])))
-    die()
 
 
 def at_once(*arguments):
     die()
 
 
-append = Journal.append
+def deadly(name, *rest, **options):
+    """A file whose decoder crashes."""
+    if name == "p2/d.png":
+        die()
+    return read(name, *rest, **options)
+
+
+append, read = Journal.append, reading.read_file
 MOMENTS = (
-    (Journal, "append", before_the_pictures),
-    (Journal, "append", within_a_line),
-    (Journal, "append", after_a_line),
+    (Journal, "append", within_a_batch),
     (tables, "units", at_once),
-    (Journal, "finish", at_once),
-    (Journal, "close", at_once),
+    (Journal, "close", at_once),  # after the last file
 )
 
 
@@ -81,6 +75,9 @@ def main() -> None:
     for moment in MOMENTS:
         assert in_a_child([*words, f"{work}/killed"], moment) == -signal.SIGKILL, moment
     assert in_a_child([*words, f"{work}/killed"]) == 0
+    crash = (reading, "read_file", deadly)
+    ends = [in_a_child([*words, f"{work}/deadly"], crash) for _ in range(3)]
+    assert ends == [-signal.SIGKILL, -signal.SIGKILL, 0], ends
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from accelerate.data_loader import BatchSamplerShard
 from safetensors.torch import load_file, save_file
 from tiny_models import VISION, pretraining_model, processor
 from tiny_training import SMALL, before_training, interrupt_at, records, run, words
+from torch import nn
 from torch.utils.data import BatchSampler
 from transformers import AutoImageProcessor
 
@@ -26,6 +27,7 @@ from evaluation.metrics import birads_metrics, density_metrics
 from evaluation.prediction_table import prediction_table
 from modeling_mamclip import MamClipForImageClassification
 from modeling_mamclip.encoders_mamclip import MamClipVisionEncoder
+from training.classification_trainer import lone_image
 from training.data import RECORD_COLUMNS
 from training.features import ProbeHeads
 from training.mixing import balanced_order
@@ -34,6 +36,7 @@ from training.origin import data_fingerprint
 from training.sources import load_table
 
 CLASSIFY = "classify.py"
+BATCH_NORMS = {**VISION["model_args"], "norm_layer": "batchnorm2d", "conv_mlp": True}
 FINETUNED = Path(__file__).resolve().parent / "golden" / "published_tiny" / "finetune_tiny.pth"
 PROBABILITIES = {
     "birads": [f"p_birads_{value}" for value in FIVE_CLASSES],
@@ -154,6 +157,8 @@ def test_tested_and_validating_rows_are_no_patient_s_twice(whole_run):
 def test_results_say_what_they_came_from(whole_run, place):
     found = results(whole_run)
     assert found["fingerprint"] == data_fingerprint(load_table(place / "records", RECORD_COLUMNS, ""))
+    for name in ("predictions.parquet", "validation_predictions.parquet"):
+        assert pq.read_schema(whole_run / name).metadata[b"data_fingerprint"].decode() == found["fingerprint"]
     assert found["versions"]["timm"] == timm.__version__ and "classify.py --architecture" in found["command"]
     assert found["tasks"] == ["birads", "density"] and 0 < found["training_seconds"] <= found["seconds"] + 0.1
 
@@ -296,6 +301,46 @@ def assert_same_model(found, expected):
     one, other = (load_file(folder / "model.safetensors") for folder in (found, expected))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
     assert results(found)["history"] == results(expected)["history"]
+
+
+def test_batch_norms_meet_no_single_image_and_every_image_is_still_predicted(
+    command, tmp_path, monkeypatch, capsys
+):
+    options = {"model_args": BATCH_NORMS, "train_samples": 9, "batch_size": 8, "epochs": 3}
+    trainer = before_training(CLASSIFY, monkeypatch, *command(tmp_path / "asked", **options))
+    assert "batch norms cannot learn from one image, which is what 9 images" in capsys.readouterr().err
+    model = trainer.model.train()
+    with pytest.raises(ValueError, match="more than 1 value per channel"):  # what would happen otherwise
+        model(**trainer.data_collator([trainer.train_dataset[0]]))
+    assert [len(batch["labels"]) for batch in trainer.get_train_dataloader()] == [8]
+    size = len(trainer.eval_dataset) - 1  # so that evaluation has a last batch of one image, which must stay
+    options["trainer"] = {"use_cpu": True, "per_device_eval_batch_size": size}
+    assert run(CLASSIFY, monkeypatch, *command(tmp_path / "whole", **options)) == 0
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 1)
+        assert run(CLASSIFY, patch, *command(tmp_path / "run", **options)) == 130
+    assert run(CLASSIFY, monkeypatch, *command(tmp_path / "run", **options)) == 0
+    assert_same_model(tmp_path / "run", tmp_path / "whole")
+    assert len(pq.read_table(tmp_path / "run" / "validation_predictions.parquet")) == size + 1
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 1}, {"train_samples": 1}])
+def test_batch_norms_alone_with_one_image_are_refused(changes, command, tmp_path, monkeypatch, capsys):
+    arguments = command(tmp_path / "run", model_args=BATCH_NORMS, **changes)
+    said = refused(monkeypatch, capsys, tmp_path, arguments)
+    assert "the model has batch norms, which learn from two images at least" in said
+
+
+def test_a_last_batch_of_one_image_is_left_out_for_learning_batch_norms_alone():
+    norm = nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
+    assert [lone_image(norm, images, 8) for images in (8, 9, 10, 17)] == [False, True, False, True]
+    assert not lone_image(nn.Sequential(nn.LayerNorm(2)), 9, 8)
+    norm[0][1].requires_grad_(False)  # as in an encoder with adapters
+    assert not lone_image(norm, 9, 8)
+    norm[0][1] = nn.BatchNorm1d(2, affine=False)
+    assert lone_image(norm, 9, 8)
+    norm.requires_grad_(False)  # as a linear probe's encoder
+    assert not lone_image(norm, 9, 8)
 
 
 def test_two_processes_share_a_balanced_epoch():

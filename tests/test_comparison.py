@@ -96,7 +96,7 @@ def test_the_tables_in_markdown():
     runs = [run("a|b", 0, 0.5), run("a|b", 1, 0.75), run("none", 0, 0.3, density_f1=None)]
     means = comparison.markdown(comparison.summary_table(comparison.summaries(runs), phantom=True))
     assert means.splitlines() == [
-        "**Phantom data: macro F1 on test patients, mean ± sample standard deviation**",
+        "**Phantom data (synthetic): macro F1 on test patients, mean ± sample standard deviation**",
         "",
         "| encoder | labelled images | runs | five classes | three groups | density |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
@@ -116,8 +116,8 @@ def test_the_tables_in_markdown():
 def test_the_verdict_is_one_sentence():
     (found,) = comparison.comparisons(RUNS)
     assert comparison.verdict(found, [50, 100, None], phantom=True) == (
-        "Phantom data: with 50, 100 and all labelled images, encoder pretrained beats encoder none in macro F1 of "
-        "three groups: mean difference +0.075 over 4 pairs of runs, of which it won 2, 1 tied."
+        "Phantom data (synthetic): with 50, 100 and all labelled images, encoder pretrained beats encoder none in "
+        "macro F1 of three groups: mean difference +0.075 over 4 pairs of runs, of which it won 2, 1 tied."
     )
 
 

@@ -200,15 +200,16 @@ def test_tables_say_what_the_numbers_are():
     (line,) = contrast_table(rows, phantom=False)["rows"]
     assert line[:3] == ["captions − none", "50 against 2,050", "4"] and line[3].startswith("+0.")
     add_intervals(means, predictions)
-    header, *lines = scores_csv(means).splitlines()
-    assert header == "encoder,labelled_images,score,mean,std,runs,pooled,low,high"
+    header, *lines = scores_csv(means, phantom=False).splitlines()
+    assert header == "encoder,labelled_images,score,mean,std,runs,pooled,low,high,images"
     assert [line.split(",")[:6] for line in lines] == [
         ["captions", "50", "f1_three", "0.75", "0.0125", "4"],
         ["none", "2050", "f1_three", "0.5", "0.0125", "4"],
     ]
-    header, line = contrasts_csv(rows).splitlines()
+    header, line = contrasts_csv(rows, phantom=True).splitlines()
     cells = dict(zip(header.split(","), line.split(","), strict=True))
     assert (cells["first_size"], cells["other_size"], cells["pairs"]) == ("50", "2050", "4")
+    assert cells["images"] == "synthetic phantoms" and all(line.endswith(",as given") for line in lines)
     assert float(cells["low"]) < float(cells["pooled_difference"]) < float(cells["high"])
 
 

@@ -1,24 +1,30 @@
 """The script from Parquet to numbers, tables and pictures; what cannot be is one sentence and leaves nothing."""
 
 import json
+import shutil
 from io import BytesIO
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from PIL import Image
 from prediction_tables import prediction_table
 from sklearn import metrics as sk
-from tiny_training import run
+from tiny_training import records, run
 
 from evaluation.calibration import reliability
 from evaluation.level_scores import labelled_levels, score_levels
+from evaluation.prediction_table import write_predictions
 from evaluation.predictions import read_predictions
 from evaluation.score_plots import confusion_plot, reliability_plot, roc_plot
 from evaluation.score_tables import all_tables
 from evaluation.subgroups import with_attributes
 from evaluation.task_scores import recall_truth
+from training.data import RECORD_COLUMNS
+from training.origin import data_fingerprint
+from training.sources import load_table
 
 PICTURES = ("reliability", "roc", "confusion_image", "confusion_breast", "confusion_exam")
 PREDICTIONS, VALIDATION = "predictions.parquet", "validation_predictions.parquet"
@@ -116,7 +122,9 @@ def test_phantoms_are_called_phantoms_and_one_task_does_alone(runs, monkeypatch,
     assert capsys.readouterr().out.startswith("PHANTOM")
     text = (tmp_path / "scores" / "tables.md").read_text()
     assert text.startswith("PHANTOM") and "breast density" not in text
-    assert "phantoms" in (tmp_path / "scores" / "roc.svg").read_text()
+    picture = (tmp_path / "scores" / "roc.svg").read_text()
+    assert "synthetic phantoms" in picture and "research use only" in picture
+    assert "Research use only, not a medical device" in text
     results = json.loads((tmp_path / "scores" / "metrics.json").read_text())
     assert results["phantom"] and results["pooling"] == "max" and set(results["levels"]["exam"]) == {"birads"}
 
@@ -147,6 +155,57 @@ def test_what_cannot_be_is_one_sentence_and_leaves_nothing(runs, words, said, mo
     table[["birads", "density"]] = None
     table.to_parquet(runs / "unlabelled" / PREDICTIONS)
     assert evaluate(monkeypatch, *words, "--output", tmp_path / "scores") == 2
+    error = capsys.readouterr().err.strip()
+    assert said in error and error.startswith("error: ") and len(error.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """Records, other records with one label changed, and predictions that say that they are of the first."""
+    root = tmp_path_factory.mktemp("told")
+    records(root / "records", patients=4)
+    records(root / "others", patients=4, birads=(0, 1, 2, 5))
+    table = load_table(root / "records", RECORD_COLUMNS, "")
+    for name, first in (("run", 0), ("again", 20)):
+        (root / name).mkdir()
+        frame = prediction_table(20, seed=first, first=first)
+        fingerprint = data_fingerprint(table) if name == "run" else "0" * 64
+        write_predictions(pa.Table.from_pandas(frame), root / name / PREDICTIONS, fingerprint)
+    (root / "before").mkdir()  # the file does not say it, but its run does
+    prediction_table(20).to_parquet(root / "before" / PREDICTIONS)
+    (root / "before" / "results.json").write_text(json.dumps({"fingerprint": data_fingerprint(table)}))
+    return root
+
+
+@pytest.mark.parametrize("run_folder", ["run", "before"])
+def test_predictions_of_the_records_that_are_given_are_scored(run_folder, told, monkeypatch, tmp_path):
+    monkeypatch.setattr("evaluation.score_pictures.score_pictures", lambda *_, **__: {})
+    words = ("--predictions", told / run_folder, "--data", told / "others", told / "records", *FEW)
+    assert evaluate(monkeypatch, *words, "--output", tmp_path / "scores") == 0
+    results = json.loads((tmp_path / "scores" / "metrics.json").read_text())
+    assert results["data"] == [data_fingerprint(load_table(told / "records", RECORD_COLUMNS, ""))]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run", "--data", "others"), "holds predictions of another data set than others: images, labels or"),
+        (("before", "--data", "others"), "holds predictions of another data set than others"),
+        (("run", "again"), "are predictions of two different data sets, both called embed"),
+        (("before", "again"), "are predictions of two different data sets, both called embed"),
+        (("run", "--validation", "again"), "are predictions of two different data sets, both called embed"),
+        (("nobody", "--data", "records"), "does not say what data it is of"),
+        (("run", "--data", "nowhere"), "nowhere holds no data set"),
+    ],
+)
+def test_predictions_of_another_data_set_are_refused(told, words, said, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(told)
+    (told / "nobody").mkdir(exist_ok=True)
+    prediction_table(20).to_parquet(told / "nobody" / PREDICTIONS)
+    if "--validation" in words:
+        shutil.copy(told / "again" / PREDICTIONS, told / "again" / VALIDATION)
+    assert evaluate(monkeypatch, "--predictions", *words, "--output", tmp_path / "scores") == 2
     error = capsys.readouterr().err.strip()
     assert said in error and error.startswith("error: ") and len(error.splitlines()) == 1
     assert not list(tmp_path.iterdir())

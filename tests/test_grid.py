@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation import curve_plots
+from evaluation.line_styles import STYLES, line_style
 from training.cell_lock import locked
 from training.grid import plan, shard_of, table2_sizes
 from training.options import LearningCurveOptions, sample_count
@@ -138,21 +139,64 @@ def test_the_figure_has_a_panel_for_each_score_and_the_same_bytes_again():
     assert found["png"].startswith(b"\x89PNG")
 
 
-def test_names_of_ticks_do_not_run_into_each_other():
+def drawn(monkeypatch, panels):
+    """The figure of learning curves, as matplotlib has it."""
+    figures = []
+    monkeypatch.setattr(curve_plots, "figure_files", lambda figure: figures.append(figure) or {})
+    curve_plots.learning_curves(panels)
+    figures[0].canvas.draw()
+    return figures[0]
+
+
+def places(axes):
+    """Where the points of each arm stand, as shares of the axis' width."""
+    low, high = axes.get_xlim()
+    return [(container.lines[0].get_xdata() - low) / (high - low) for container in axes.containers]
+
+
+@pytest.mark.parametrize(
+    "sizes", [(200,), (200, 500), (1000, 1001), (1000, 3000, 10000, 20000, 30000, 30594)]
+)
+def test_points_of_one_size_stand_beside_each_other_and_those_of_two_apart(sizes, monkeypatch):
+    arms = {name: {size: [0.5, 0.6] for size in sizes} for name in "abcde"}
+    (axes,) = drawn(monkeypatch, {"F1": arms}).axes
+    found = np.array(places(axes))  # (arms, sizes)
+    assert (
+        np.allclose(np.diff(found, axis=0), np.diff(found, axis=0)[0, 0]) and found[1, 0] - found[0, 0] > 0.01
+    )
+    assert np.ptp(found, axis=0).max() < 0.1  # neighbours, however few numbers there are
+    assert found.min() > 0.02 and found.max() < 0.98
+    assert (found[0, 1:] > found[-1, :-1]).all()  # all arms of one number before all of the next
+    assert found[:, 0].mean() == pytest.approx(0.5) if len(sizes) == 1 else found[:, 0].mean() < 0.2
+
+
+def test_names_of_ticks_do_not_run_into_each_other(monkeypatch):
     sizes = {size: [0.5] for size in (1000, 20000, 30000, 30594)}
-    svg = curve_plots.learning_curves({"F1": {"a": sizes}})["svg"].decode()
-    assert ">30k<" in svg and ">20k<" in svg and ">30.6k<" not in svg
+    figure = drawn(monkeypatch, {"F1": {"a": sizes}, "other": {"a": sizes}})
+    for axes in figure.axes:
+        names = [label for label in axes.get_xticklabels() if label.get_text()]
+        assert [name.get_text() for name in names] == ["1k", "20k", "30k", "30.6k"]
+        boxes = [name.get_window_extent() for name in names]
+        assert all(one.x1 < other.x0 for one, other in zip(boxes, boxes[1:], strict=False))
+
+
+def test_an_arm_looks_alike_in_all_panels_and_the_legend_covers_none(monkeypatch):
+    first, second = {"a": {50: [0.1]}, "b": {50: [0.2]}}, {"b": {50: [0.3]}, "c": {50: [0.4]}}
+    figure = drawn(monkeypatch, {"one": first, "other": second})
+    colours = [{one.get_label(): one.lines[0].get_color() for one in axes.containers} for axes in figure.axes]
+    assert colours[0]["b"] == colours[1]["b"] and len({*colours[0].values(), *colours[1].values()}) == 3
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b", "c"]
+    assert legend.get_window_extent().y1 < min(axes.get_window_extent().y0 for axes in figure.axes)
 
 
 def test_arms_differ_in_marker_dashes_and_grey():
-    greys = [
-        np.dot(matplotlib.colors.to_rgb(colour), (0.2126, 0.7152, 0.0722))
-        for colour, *_ in curve_plots.STYLES
-    ]
+    greys = [np.dot(matplotlib.colors.to_rgb(colour), (0.2126, 0.7152, 0.0722)) for colour, *_ in STYLES]
     apart = np.abs(np.subtract.outer(greys[:4], greys[:4])) + np.eye(4)
     assert apart.min() > 0.1
     for part in (0, 1, 2):
-        assert len({str(style[part]) for style in curve_plots.STYLES}) == len(curve_plots.STYLES)
+        assert len({str(style[part]) for style in STYLES}) == len(STYLES)
+    assert len({str(line_style(place)) for place in range(12)}) == 12
 
 
 @pytest.mark.parametrize(

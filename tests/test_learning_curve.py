@@ -127,9 +127,15 @@ def test_the_same_seed_gives_the_same_patients_to_both_encoders(finished):
 
 def test_table_and_pictures_are_there_and_speak_of_phantoms(finished):
     assert Image.open(finished / "learning_curves.png").width > 1200
-    assert "Phantom data" in (finished / "learning_curves.svg").read_text()
+    assert "Phantom data (synthetic)" in (finished / "learning_curves.svg").read_text()
+    for name in ("learning_curves.svg", "table.md", "table.tex", "results.json"):
+        assert "not a medical device" in (finished / name).read_text()
+        assert "synthetic" in (finished / name).read_text()
+    for name in ("scores.csv", "differences.csv"):
+        rows = pd.read_csv(finished / name)
+        assert len(rows) and set(rows["images"]) == {"synthetic phantoms"}
     table = (finished / "table.md").read_text()
-    assert table.count("**Phantom data:") == 3 and "| pretrained | 12 | 2 |" in table
+    assert table.count("**Phantom data (synthetic):") == 3 and "| pretrained | 12 | 2 |" in table
     assert json.loads((finished / "results.json").read_text())["verdict"][0] == table.splitlines()[-1]
     assert not list(finished.rglob("*.part"))
 
@@ -145,7 +151,7 @@ def test_a_second_call_trains_nothing_and_says_the_same(place, finished, capsys)
     assert json.loads((finished / "results.json").read_text())["phantom"] is False
     assert call(*words(place, finished), "--phantom") == 0
     out = capsys.readouterr().out
-    assert out.endswith((finished / "table.md").read_text()) and "Phantom data: with 12" in out
+    assert out.endswith((finished / "table.md").read_text()) and "Phantom data (synthetic): with 12" in out
 
 
 def test_only_a_deleted_and_an_interrupted_run_are_done_and_come_out_the_same(place, copy, capsys):
@@ -215,6 +221,16 @@ def test_a_run_that_fails_leaves_the_finished_ones_and_the_results_of_before(pla
         ({"encoders": []}, "--encoders: expected at least one argument"),
         ({"encoders": [""]}, "--encoders was not given"),
         ({"train_samples": [12, 500]}, "fold 0 with seed 0: 500 training samples were asked for"),
+        (
+            {
+                "train_samples": [12, 1],
+                "model_args": json.dumps(
+                    {**VISION["model_args"], "norm_layer": "batchnorm2d", "conv_mlp": True}
+                ),
+                "encoders": ["none"],
+            },
+            "batch_size is 8, and 1 to train on in all",
+        ),
         ({"train_samples": [0]}, "train_samples is 0; expected 1 or more"),
         ({"train_samples": ["12", "many"]}, "'many' is no number of labelled images"),
         ({"test_folds": [0, 4]}, "test_folds is 4; expected from 0 to 3"),
@@ -318,6 +334,20 @@ def test_runs_on_other_data_are_refused(place, copy, tmp_path, capsys):
         shutil.rmtree(path)
     assert call(*words(place, copy, data=tmp_path / "other")) == 2
     assert "holds runs on other data than" in capsys.readouterr().err
+
+
+def test_predictions_of_another_data_set_are_refused(place, copy, tmp_path, capsys):
+    labels = [(0, 1, 2, 4, 5)[row // 2 % 5] for row in range(48)]
+    other = records(tmp_path / "records", patients=24, birads=labels[:46] + [1, 1])  # the same images
+    output, file = tmp_path / "curve", copy / "runs" / NAMES[0] / "predictions.parquet"
+    assert call(*words(place, output, data=other, encoders=["none"], seeds=[0]), "--phantom") == 0
+    shutil.copy(output / "runs" / NAMES[1] / file.name, file)
+    kept = files(copy)
+    capsys.readouterr()
+    assert call(*words(place, copy), "--report") == 2
+    error = capsys.readouterr().err
+    assert f"{file} holds predictions of another data set than {place / 'records'}" in error
+    assert len(error.splitlines()) == 1 and without_locks(files(copy)) == without_locks(kept)
 
 
 def test_predictions_of_other_images_are_refused(place, copy, capsys):

@@ -229,18 +229,16 @@ def test_the_game_is_played_with_every_box_of_the_archive(place, tmp_path, monke
         assert all(0 < one["chance"]["value"] < 0.5 for one in scores.values())
     assert results["phantom"] and "Research use only" in results["notice"]
     assert f"of {kinds.count('mass')} hit" in capsys.readouterr().out
-    assert Image.open(tmp_path / "out" / "sheet.png").width > 300
+    assert Image.open(tmp_path / "out" / "sheet.png").width > 200
 
 
 def test_more_tolerance_has_more_hits_of_everybody(place, tmp_path, monkeypatch):
-    found = []
-    for tolerance in ("0", "0.1"):
-        given = ("--model", place / "pretrained", "--data", place / "embed", "--output", tmp_path / tolerance)
-        words = ("--maps", "caption", "--caption", "a mass", "--findings", "mass", "--tolerance", tolerance)
-        assert run(GAME, monkeypatch, *given, *words) == 0
-        found.append(json.loads((tmp_path / tolerance / "results.json").read_text())["scores"])
+    given = ("--model", place / "pretrained", "--data", place / "embed", "--output", tmp_path / "out")
+    words = ("--maps", "caption", "--caption", "a mass", "--findings", "mass", "--tolerance", "0.1")
+    assert run(GAME, monkeypatch, *given, *words) == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
     for name in ("caption", "brightest spot"):
-        strict, lenient = (scores[name]["mass"] for scores in found)
+        strict, lenient = (results[kind][name]["mass"] for kind in ("scores_without_tolerance", "scores"))
         assert strict["hits"]["value"] <= lenient["hits"]["value"]
         assert strict["chance"]["value"] < lenient["chance"]["value"]
 
@@ -249,7 +247,7 @@ def test_more_tolerance_has_more_hits_of_everybody(place, tmp_path, monkeypatch)
     ("words", "said"),
     [
         (("--findings", "skin thickening"), "has no image with a box around one of skin thickening"),
-        (("--tolerance", "15"), "no number from 0 to below 1"),
+        (("--tolerance", "15"), "a part of the longer side, from 0 to below 1"),
         (("--limit", "0"), "expected 1 or more"),
         (("--dataset", "vindr"), "breast-level_annotations.csv"),
     ],

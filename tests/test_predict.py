@@ -14,15 +14,16 @@ import pytest
 import torch
 from dicom_files import as_bytes, mammogram
 from PIL import Image
-from tiny_models import VISION, processor, random_weights
-from tiny_training import run
+from tiny_models import VISION, pretraining_model, processor, random_weights
+from tiny_training import pairs, run
 
 from dataset_builders.mammogram_files import list_files
 from inference.journal import RUN
 from inference.predicting import NO_NUMBERS
+from inference.reading import DEADLY
 from modeling_mamclip import MamClipForImageClassification, onnx_mamclip
 from training.initialization import new_classifier
-from training.release import write_folder
+from training.release import write_folder, write_release
 
 BIRADS = [f"p_birads_{birads}" for birads in (0, 1, 2, 4, 5)]
 GROUPS = ["p_benign", "p_incomplete", "p_malignant"]
@@ -106,6 +107,13 @@ def images(output):
     return {row["file"]: row for row in table(output / "predictions.csv")}
 
 
+def every_row(output):
+    """Of all tables."""
+    lines = (output / "predictions.jsonl").read_text().splitlines()
+    tables = [table(output / name) for name in ("predictions.csv", "breasts.csv", "exams.csv")]
+    return [*map(json.loads, lines), *(row for rows in tables for row in rows)]
+
+
 def test_everything_is_there_and_nothing_else(result):
     assert {path.name for path in result.iterdir()} == WRITTEN
     rows = images(result)
@@ -116,6 +124,7 @@ def test_everything_is_there_and_nothing_else(result):
     about = json.loads((result / "about.json").read_text())
     assert (about["files"], about["errors"], about["exams"]) == (11, 4, 4)
     assert "not a medical device" in about["note"] and about["phantom"] is False
+    assert {row["notice"] for row in every_row(result)} == {"research use only, not a medical device"}
 
 
 def test_images_have_the_models_calibrated_probabilities(place, result):
@@ -281,6 +290,59 @@ def test_the_page_stays_small_however_many_files_there_are(place, monkeypatch, t
     assert "3 further exams are in the tables" in page.text
 
 
+@pytest.fixture(scope="module")
+def aligned(place):
+    """A release with both encoders and a classifier, and an index that it made of eight pairs."""
+    folder = place / "aligned-release"
+    random_weights(pretraining_model(), 1).save_pretrained(folder / "pretrained")
+    processor().save_pretrained(folder / "pretrained")
+    random_weights(new_classifier(folder / "pretrained"), 2).save_pretrained(folder / "classifier")
+    write_release(folder / "mamclip", pretrained=folder / "pretrained", classifier=folder / "classifier")
+    words = (
+        "--model",
+        folder / "mamclip",
+        "--pairs",
+        pairs(folder / "pairs", 4),
+        "--output",
+        folder / "index",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        assert run("build_index.py", patch, *words, "--phantom") == 0
+    return folder
+
+
+def test_the_nearest_captions_are_those_that_find_similar_finds(
+    place, aligned, monkeypatch, capsys, tmp_path
+):
+    model = ("--model", aligned / "mamclip", "--index", aligned / "index")
+    words = (*model, "--input", place / "archive" / "p1", "--captions", 2, "--output", tmp_path / "out")
+    assert predict(monkeypatch, *words) == 0
+    lines = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
+    page = Page(tmp_path / "out" / "report.html").text
+    assert "PHANTOM: they are synthetic" in page
+    for line in lines:
+        capsys.readouterr()
+        image = place / "archive" / "p1" / line["file"]
+        assert run("find_similar.py", monkeypatch, *model, "--image", image, "--k", 2, "--json") == 0
+        hits = json.loads(capsys.readouterr().out)["results"][0]["hits"]
+        assert [one["caption"] for one in line["captions"]] == [hit["caption"] for hit in hits]
+        scores = [hit["score"] for hit in hits]
+        assert [one["similarity"] for one in line["captions"]] == pytest.approx(scores, abs=1e-5)
+        assert all(one["caption"] in page for one in line["captions"])
+
+
+def test_an_index_of_another_model_is_one_sentence(place, aligned, monkeypatch, capsys, tmp_path):
+    random_weights(pretraining_model(), 7).save_pretrained(tmp_path / "pretrained")
+    processor().save_pretrained(tmp_path / "pretrained")
+    random_weights(new_classifier(tmp_path / "pretrained"), 2).save_pretrained(tmp_path / "classifier")
+    parts = {"pretrained": tmp_path / "pretrained", "classifier": tmp_path / "classifier"}
+    write_release(tmp_path / "mamclip", **parts)
+    words = ("--model", tmp_path / "mamclip", "--index", aligned / "index", "--input", place / "archive")
+    assert predict(monkeypatch, *words, "--output", tmp_path / "out") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "which made the index" in error and not (tmp_path / "out").exists()
+
+
 def test_a_phantom_model_says_so(place, monkeypatch, capsys, tmp_path):
     model = random_weights(new_classifier(vision_config=VISION, projection_dim=12), 1)
     given = (model.config, model.state_dict(), processor().image_processor)
@@ -290,6 +352,7 @@ def test_a_phantom_model_says_so(place, monkeypatch, capsys, tmp_path):
     assert capsys.readouterr().out.startswith("PHANTOM")
     assert "PHANTOM" in Page(tmp_path / "out" / "report.html").text
     assert json.loads((tmp_path / "out" / "about.json").read_text())["phantom"] is True
+    assert all("PHANTOM" in row["notice"] for row in every_row(tmp_path / "out"))
 
 
 def test_only_where_no_file_can_be_read_it_ends_with_an_error_and_the_table_says_why(
@@ -316,17 +379,33 @@ def test_scores_that_are_no_numbers_are_errors(place, monkeypatch, capsys, tmp_p
         assert NO_NUMBERS in row["error"] and not any(row[column] for column in SCORES)
 
 
-def test_a_killed_run_ends_with_the_tables_of_one_that_was_not(place, tmp_path):
+@pytest.fixture(scope="module")
+def killed(place, tmp_path_factory):
+    """What killed_predictions.py says, and its folder."""
+    work = tmp_path_factory.mktemp("killed")
     program = Path(__file__).with_name("killed_predictions.py")
-    words = [sys.executable, program, tmp_path, place / "mamclip", place / "archive"]
+    words = [sys.executable, program, work, place / "mamclip", place / "archive"]
     root = str(program.parent.parent)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
     done = subprocess.run(words, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    assert "finished already" in done.stdout  # the last moment was after the last file
-    assert {path.name for path in (tmp_path / "killed").iterdir()} == WRITTEN
+    return done.stdout, work
+
+
+def test_a_killed_run_ends_with_the_tables_of_one_that_was_not(killed):
+    said, work = killed
+    assert "finished already" in said  # it was last killed after the last file
+    assert {path.name for path in (work / "killed").iterdir()} == WRITTEN
     for name in WRITTEN:
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+        assert (work / "killed" / name).read_bytes() == (work / "whole" / name).read_bytes(), name
+
+
+def test_a_file_that_kills_its_reader_is_found_out_and_left_out(killed):
+    expected, found = (images(killed[1] / name) for name in ("whole", "deadly"))
+    assert DEADLY in found.pop("p2/d.png")["error"] and not expected.pop("p2/d.png")["error"]
+    for name, row in found.items():
+        for column in SCORES:  # another image fewer in a batch may move the last digit
+            assert float(row[column] or -1) == pytest.approx(float(expected[name][column] or -1), abs=2e-6)
 
 
 def test_a_finished_run_is_left_alone_and_another_is_refused(place, result, monkeypatch, capsys, tmp_path):

@@ -21,14 +21,13 @@ from evaluation.retrieval import retrieval_metrics
 from training.callbacks import epoch_history
 from training.cli import one_sentence
 from training.compilation import compile_parts
-from training.launching import refuse_sharding
 from training.option_parser import parse_options
 from training.options import PretrainingOptions
 from training.progress import Meter, Progress, peak_memory
 from training.validation import mean_recall
 
 LAUNCHES = SCRIPTS.parent / "configs" / "accelerate"
-PROCESSES = {"one_gpu": (1, 1), "eight_gpus": (8, 1), "two_nodes": (16, 2)}
+PROCESSES = {"one_gpu": (1, 1), "eight_gpus": (8, 1), "two_nodes": (16, 2), "fsdp": (8, 1)}
 ADAMW = {"trainer": {"use_cpu": True}}
 
 
@@ -327,15 +326,3 @@ def test_every_launch_file_is_read_by_accelerate_and_explained(file):
     assert (found.num_processes, found.num_machines) == PROCESSES[file.stem]
     assert found.mixed_precision == "bf16" and not found.use_cpu
     assert file.name in (LAUNCHES / "README.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("name", ["fsdp", "deepspeed"])
-def test_sharding_is_refused_before_anything_is_written(name, folder, tmp_path, monkeypatch, capsys):  # noqa: F811
-    monkeypatch.setenv(f"ACCELERATE_USE_{name.upper()}", "true")
-    assert run(PRETRAIN, monkeypatch, *options(folder, tmp_path / "run")) == 2
-    assert f"this was launched with {name}, which would train or save wrongly" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
-    monkeypatch.delenv(f"ACCELERATE_USE_{name.upper()}")
-    refuse_sharding({"use_cpu": True})
-    with pytest.raises(ValueError, match=f"launched with {name}"):
-        refuse_sharding({name: "zero.json"})

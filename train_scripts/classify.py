@@ -14,7 +14,7 @@ beside the resized images.
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from training.classification import (
     labelled_examples,
     silence_heads,
 )
+from training.classification_trainer import ClassificationTrainer, lone_image
 from training.cli import run_script
 from training.data import RECORD_COLUMNS, Collator, LabelledExamples
 from training.data_terms import data_terms, note_terms
@@ -50,7 +51,7 @@ from training.pretraining import augmentation, save_pretrained
 from training.resized_images import resized
 from training.runs import finish_run, last_checkpoint, open_run, start_run
 from training.sources import load_table
-from training.trainers import ClassificationTrainer, best_epoch, training_arguments
+from training.trainers import best_epoch, training_arguments
 
 NEEDS = """Classification needs labelled images, an encoder to start from (or none), and a folder for its result:
 
@@ -89,8 +90,9 @@ def main() -> None:
     model = classifier_model(options, processor)
     silence_heads(model, data.tasks)
     note_terms(model.config, [options.data])
+    notes = [*data.notes, *batch_notes(arguments, model, len(data.split.train))]
     start_run(options)
-    tell(data.notes, arguments)
+    tell(notes, arguments)
     with arguments.main_process_first(desc="resizing the images"):
         examples = ready_examples(options, arguments, records, data, model, processor)
     trainer = new_trainer(options, arguments, model, examples, data)
@@ -98,12 +100,13 @@ def main() -> None:
     trainer.train(resume_from_checkpoint=last_checkpoint(options.output))
     tested = predictions_of(trainer, examples, data, data.split.test)
     validated = predictions_of(trainer, examples, data, data.split.validation)
+    best = model if on_features(options) else trainer.whole_model()
     if trainer.is_world_process_zero():
         results = {
             **test_scores(records, data, tested),
             **run_facts(options, data),
             **best_epoch(trainer.state),
-            **lora_facts(trainer.model, options),
+            **lora_facts(best, options),
             **origin(records),
             "data_terms": data_terms(model.config.provenance),
             "history": epoch_history(trainer.state.log_history),
@@ -115,7 +118,8 @@ def main() -> None:
             "predictions.parquet": table_of(options, records, data.split.test, tested),
             "validation_predictions.parquet": table_of(options, records, data.split.validation, validated),
         }
-        finish_run(options, partial(save, model, processor, tables, options), results)
+        write = partial(save, best, processor, tables, results["fingerprint"], options)
+        finish_run(options, write, results)
         print_scores(results)
 
 
@@ -123,6 +127,16 @@ def _check_folders(options: ClassificationOptions) -> None:
     for name, value in (("data", options.data), ("encoder", options.encoder), ("output", options.output)):
         if not value and not (name == "encoder" and value is None):
             raise ValueError(f"--{name} was not given; --help says what it names.")
+
+
+def batch_notes(arguments: TrainingArguments, model, images: int) -> Iterator[str]:
+    """What is done about a last batch of one image; ValueError where there are no other batches."""
+    size = arguments.train_batch_size
+    if lone_image(model, images, size) and arguments.world_size == 1:
+        yield (
+            f"batch norms cannot learn from one image, which is what {images} images leave behind batches of {size}: "
+            "every epoch leaves one image out, another one each time."
+        )
 
 
 def tell(notes: list[str], arguments: TrainingArguments) -> None:
@@ -242,11 +256,16 @@ def run_facts(options: ClassificationOptions, data: LabelledData) -> dict:
 
 
 def save(
-    model, processor, tables: Mapping[str, pa.Table], options: ClassificationOptions, folder: Path
+    model,
+    processor,
+    tables: Mapping[str, pa.Table],
+    fingerprint: str,
+    options: ClassificationOptions,
+    folder: Path,
 ) -> None:
     save_pretrained(folder, model, processor, options)
     for name, table in tables.items():
-        write_predictions(table, folder / name)
+        write_predictions(table, folder / name, fingerprint)
 
 
 def print_scores(results: dict) -> None:

@@ -18,15 +18,20 @@ from evaluation.bootstrap import LEVEL, SAMPLES
 from evaluation.calibration import BINS
 from evaluation.comparison import markdown
 from evaluation.level_scores import add_calibrated, labelled_levels, score_levels
+from evaluation.notices import SYNTHETIC, notices
 from evaluation.pooling import RULES
+from evaluation.prediction_origin import data_of, refuse_mixed_data, refuse_other_data
 from evaluation.predictions import fitted_temperatures, read_predictions
 from evaluation.score_pictures import score_pictures
 from evaluation.score_tables import all_tables, cell
 from evaluation.subgroups import MIN_PATIENTS, with_attributes
 from evaluation.task_scores import SPECIFICITY
 from training.cli import ScriptParser, run_script
+from training.data import RECORD_COLUMNS
+from training.origin import data_fingerprint
 from training.release import new_folder, refuse_existing
 from training.runs import write_json, write_whole
+from training.sources import load_table
 
 PREDICTIONS, VALIDATION = "predictions.parquet", "validation_predictions.parquet"
 EPILOG = """\
@@ -35,7 +40,6 @@ mean of its views, and an exam's are those of its more suspicious breast; with m
 for both. Density's are the mean of all images. Each level is scored for each density, view, vendor, age band and race
 too, where the data have them; a group's difference from all, and the largest gaps, have intervals of their own.
 --validation shows calibration with the temperatures that export_release.py would store."""
-PHANTOM = "PHANTOM: the images are synthetic; the scores say nothing about real mammograms."
 
 
 def main() -> None:
@@ -43,7 +47,9 @@ def main() -> None:
     refuse_existing(args.output)
     files = files_of(args.predictions, PREDICTIONS)
     table = with_attributes(read_predictions(files))
-    temperatures = fit_on_validation(files_of(args.validation, VALIDATION), table)
+    validation = files_of(args.validation, VALIDATION)
+    temperatures = fit_on_validation(validation, table)
+    check_data([*files, *validation], args.data)
     data = labelled_levels(table, args.pooling, args.samples, args.seed)
     scored = score_levels(data, args.min_patients, partial(tqdm, desc="scoring", unit="table"))
     add_calibrated(scored["image"], data["image"], temperatures)
@@ -74,6 +80,13 @@ def parse_args() -> argparse.Namespace:
         type=Path,
         default=[],
         help=f"{VALIDATION} of the same runs in the same order, or their folders: fit temperatures on them",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="RECORDS",
+        nargs="+",
+        default=[],
+        help="the records that the runs were given: predictions of other ones are refused",
     )
     parser.add_argument(
         "--pooling", choices=RULES, default="mean", help="how images become breasts and exams (%(default)s)"
@@ -124,11 +137,21 @@ def fit_on_validation(files: list[Path], table: pd.DataFrame) -> list[dict[str, 
     return found
 
 
+def check_data(files: list[Path], folders: list[str]) -> None:
+    """ValueError for predictions of different data sets of one name, or of others than the given ones."""
+    refuse_mixed_data(files, [set(pd.read_parquet(file, columns=["source"])["source"]) for file in files])
+    if folders:
+        tables = {folder: load_table(folder, RECORD_COLUMNS, "build_dataset.py") for folder in folders}
+        refuse_other_data(files, {folder: data_fingerprint(table) for folder, table in tables.items()})
+
+
 def describe(args: argparse.Namespace, files: list[Path], table: pd.DataFrame) -> dict[str, Any]:
     """What the scores are of, and how they were made: names, not places on a disk."""
     return {
         "predictions": [f"{file.resolve().parent.name}/{file.name}" for file in files],
         "phantom": args.phantom,
+        "notices": notices(args.phantom),
+        "data": sorted({told for file in files if (told := data_of(file))}),
         "sources": sorted(table["source"].unique()),
         "n_images": len(table),
         "n_patients": table["patient"].nunique(),
@@ -142,10 +165,11 @@ def describe(args: argparse.Namespace, files: list[Path], table: pd.DataFrame) -
 
 def write(output: Path, results: dict[str, Any], pictures: dict[str, dict[str, bytes]]) -> None:
     """The folder, whole or not at all."""
+    above = [f"{sentence}\n" for sentence in results["notices"]]
     tables = [markdown(table) for table in all_tables(results)]
     with new_folder(output) as folder:
         write_json(folder / "metrics.json", results)
-        write_whole(folder / "tables.md", "\n".join([PHANTOM + "\n"] * results["phantom"] + tables).encode())
+        write_whole(folder / "tables.md", "\n".join([*above, *tables]).encode())
         for name, formats in pictures.items():
             for kind, content in formats.items():
                 write_whole(folder / f"{name}.{kind}", content)
@@ -153,7 +177,7 @@ def write(output: Path, results: dict[str, Any], pictures: dict[str, dict[str, b
 
 def tell(results: dict[str, Any], output: Path) -> None:
     if results["phantom"]:
-        print(PHANTOM)
+        print(SYNTHETIC)
     print(f"{results['n_images']} images of {results['n_patients']} patients:")
     shown = {
         "f1_five": "macro-F1 of 5 classes",

@@ -35,21 +35,15 @@ from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 
 from dataset_builders.labelled_data import labelled_data
-from evaluation.comparison import (
-    SCORES,
-    comparisons,
-    curve,
-    markdown,
-    marked,
-    summaries,
-    verdict,
-)
+from evaluation.comparison import comparisons, summaries, verdict
 from evaluation.contrasts import Contrast, add_intervals, contrasts
-from evaluation.curve_plots import learning_curves
-from evaluation.curve_predictions import read_predictions
-from evaluation.curve_tables import contrasts_csv, curve_tables, latex, scores_csv
+from evaluation.curve_files import curve_files, markdown_page
+from evaluation.curve_predictions import PREDICTIONS, read_predictions
+from evaluation.notices import notices
+from evaluation.prediction_origin import refuse_other_data
 from training.cell_lock import locked
 from training.classification import classifier_model, classifier_processor
+from training.classification_trainer import lone_image
 from training.cli import run_script
 from training.data import RECORD_COLUMNS
 from training.grid import RUNS, Cell, arms, data_facts, plan, shard_of, table2_sizes
@@ -72,8 +66,6 @@ TELLS = os.environ.get("RANK", "0") == "0"  # one of several processes writes an
 CLASSIFY = Path(__file__).with_name("classify.py")
 LOCKS = "locks"
 DATA = "data.json"
-FIGURE = "learning_curves"
-PANELS = ("f1_three", "f1_five")
 PACKAGES = ("torch", "transformers", "timm", "accelerate", "datasets", "numpy", "scipy")
 
 
@@ -94,8 +86,8 @@ def main() -> None:
     if not all_finished(options, cells):
         return
     results = gather(options, cells)
-    write(Path(options.output), options, results)
-    print("\n".join([*map(markdown, curve_tables(results)), *results["verdict"]]))
+    write(Path(options.output), results)
+    print(markdown_page(results), end="")
 
 
 def command(*without: str) -> list[str]:
@@ -157,18 +149,31 @@ def lock_file(options: LearningCurveOptions, name: str) -> Path:
 def check_cells(options: LearningCurveOptions, cells: Sequence[Cell]) -> None:
     """Raise what any of these runs would end with for the user's fault, before the first of them is trained."""
     table = load_table(options.data, RECORD_COLUMNS, "build_dataset.py")
-    facts, noted = data_facts(table), Path(options.output, DATA)
-    if noted.is_file() and read_json(noted, "learning_curve.py") != facts:
-        raise ValueError(
-            f"{options.output} holds runs on other data than {options.data}; give another --output."
-        )
+    facts, noted = refuse_other_facts(options, table), Path(options.output, DATA)
+    fewest = min(images_of(cell, facts["rows"]) for cell in cells)
     for cell in {cell.arm: cell for cell in cells}.values():
-        classifier_model(cell.options, classifier_processor(cell.options))
+        model = classifier_model(cell.options, classifier_processor(cell.options))
+        lone_image(model, fewest, cell.options.batch_size)
     for cell in largest(cells):
         check_split(table, cell)
     if TELLS and not noted.is_file():
         Path(options.output, RUNS).mkdir(parents=True, exist_ok=True)
         write_json(noted, facts)
+
+
+def refuse_other_facts(options: LearningCurveOptions, table: Dataset) -> dict[str, Any]:
+    """What tells this data set from others; ValueError where the runs in the output folder were given another one."""
+    facts, noted = data_facts(table), Path(options.output, DATA)
+    if noted.is_file() and read_json(noted, "learning_curve.py") != facts:
+        raise ValueError(
+            f"{options.output} holds runs on other data than {options.data}; give another --output."
+        )
+    return facts
+
+
+def images_of(cell: Cell, rows: int) -> int:
+    """How many images a run trains on at most, of a data set of so many rows."""
+    return cell.size if cell.size and cell.size > 0 else rows
 
 
 def check_split(table: Dataset, cell: Cell) -> None:
@@ -245,12 +250,13 @@ def gather(options: LearningCurveOptions, cells: Sequence[Cell]) -> dict[str, An
         run = cell.options
         for score, found in read_predictions(run.output, run.fold, run.seed).items():
             tested.setdefault((cell.arm, cell.size), {}).setdefault(score, []).append(found)
-    sizes = options.train_samples
+    data, sizes = check_data(options, cells), options.train_samples
     means = summaries(scored)
     add_intervals(means, tested)
     compared = comparisons([run for run in scored if run["size"] in sizes])
     return {
         "phantom": options.phantom,
+        "notices": notices(options.phantom),
         "verdict": [verdict(comparison, sizes, options.phantom) for comparison in compared],
         "sizes": sizes,
         "summary": means,
@@ -259,9 +265,20 @@ def gather(options: LearningCurveOptions, cells: Sequence[Cell]) -> dict[str, An
         "table2": contrasts(scored, tested, table2_contrasts(options)),
         "runs": scored,
         "command": shlex.join(command("--report")),
-        "data": read_json(Path(options.output, DATA), "learning_curve.py"),
+        "data": data,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     }
+
+
+def check_data(options: LearningCurveOptions, cells: Sequence[Cell]) -> dict[str, Any]:
+    """What DATA says; ValueError where a run, or the given data set as far as it is still there, is of other data."""
+    facts = read_json(Path(options.output, DATA), "learning_curve.py")
+    refuse_other_data(
+        [Path(cell.options.output, PREDICTIONS) for cell in cells], {options.data: facts["sha256"]}
+    )
+    if Path(options.data).exists():
+        refuse_other_facts(options, load_table(options.data, RECORD_COLUMNS, "build_dataset.py"))
+    return facts
 
 
 def size_contrasts(options: LearningCurveOptions) -> list[Contrast]:
@@ -295,19 +312,10 @@ def read_run(cell: Cell) -> dict[str, Any]:
     }
 
 
-def write(output: Path, options: LearningCurveOptions, results: dict[str, Any]) -> None:
+def write(output: Path, results: dict[str, Any]) -> None:
     """Figures and tables, then results.json, which says that all is there."""
-    panels = {
-        f"macro F1, {SCORES[score]}": curve(results["runs"], score, results["sizes"]) for score in PANELS
-    }
-    title = marked("mean ± sample standard deviation over folds and seeds", options.phantom)
-    for kind, picture in learning_curves(panels, title).items():
-        write_whole(output / f"{FIGURE}.{kind}", picture)
-    tables = curve_tables(results)
-    write_whole(output / "table.md", "\n".join([*map(markdown, tables), *results["verdict"], ""]).encode())
-    write_whole(output / "table.tex", "\n".join(map(latex, tables)).encode())
-    write_whole(output / "scores.csv", scores_csv(results["summary"]).encode())
-    write_whole(output / "differences.csv", contrasts_csv(results["contrasts"] + results["table2"]).encode())
+    for name, content in curve_files(results).items():
+        write_whole(output / name, content)
     write_json(output / RESULTS, results)
 
 

@@ -40,6 +40,7 @@ from dataset_builders.folds import patient_folds
 from evaluation.comparison import markdown, mean_and_std
 from evaluation.contrasts import add_intervals, contrasts
 from evaluation.curve_tables import p_value, signed
+from evaluation.notices import RESEARCH
 from evaluation.patient_bootstrap import Predicted
 from evaluation.report_tables import bounds, number
 from processing import MamClipImageProcessor
@@ -287,6 +288,7 @@ def by_repetition(predictions):
 
 def facts(args: argparse.Namespace, films: datasets.Dataset) -> dict[str, Any]:
     return {
+        "notices": [RESEARCH],
         "command": shlex.join(["python", *sys.argv]),
         "data": data_facts(films, COLUMNS[1:]),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
@@ -309,7 +311,7 @@ def tables(results: Mapping[str, Any]) -> str:
         for row in results["contrasts"]
     ]
     second = {"caption": caption, "columns": ["difference", *TITLES.values()], "rows": rows}
-    return "\n".join(map(markdown, (first, second)))
+    return "\n".join([f"{RESEARCH}\n", *map(markdown, (first, second))])
 
 
 def _score(value: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Check heatmaps against what was marked: how often does the hottest pixel lie on the finding, and how often by chance?
 
 python train_scripts/make_phantom.py --output phantom --text-cases 0 --scanned-cases 0 --patients 0 \\
-    --embed-patients 240 --seed 4711
+    --embed-patients 200 --height 512 --seed 9001
 python train_scripts/pointing_game.py --model mamclip --dataset embed --data phantom/embed --phantom --output pointing
 """
 
@@ -9,11 +9,13 @@ import argparse
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -38,7 +40,7 @@ ARCHIVES = ("embed", "mini_mias", "vindr")  # that say where a finding is
 MAPS = ("class", "caption")
 BRIGHTEST = "brightest spot"  # what needs no model: the brightest place of the smoothed breast
 SMOOTHING = 0.02  # of the image's longer side, about half a mass
-SHOWN = 6  # mammograms on the sheet
+SHOWN, COLOURS = 5, 128  # mammograms on the sheet, and its palette, which halves its bytes
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,13 @@ def main() -> None:
     refuse_existing(args.output)
     marked = marked_images(args)
     maps, processor = open_maps(args)
-    pointed = play(tqdm(marked, desc="pointing", unit="image"), maps, processor, args.tolerance)
-    scores = {name: pointing_scores(rows) for name, rows in pointed.items()}
+    pointed = play(tqdm(marked, desc="pointing", unit="image"), maps, processor, (args.tolerance, 0.0))
+    scores, strict = ({name: pointing_scores(rows) for name, rows in found.items()} for found in pointed)
     figure = draw_sheet(marked, maps, processor)
     with new_folder(args.output) as folder:
-        (folder / "results.json").write_text(json.dumps({**about(args), "scores": scores}, indent=2) + "\n")
+        (folder / "results.json").write_text(
+            json.dumps({**about(args), "scores": scores, "scores_without_tolerance": strict}, indent=2) + "\n"
+        )
         (folder / "sheet.png").write_bytes(figure)
     tell(scores, args.output)
 
@@ -100,15 +104,16 @@ def parse_args() -> argparse.Namespace:
         "--findings",
         nargs="+",
         choices=KINDS,
+        metavar="KIND",
         default=["mass", "calcifications"],
-        help="default: mass calcifications",
+        help=f"of {', '.join(KINDS)} (default: mass calcifications)",
     )
     parser.add_argument(
         "--caption", help='one text for all, such as "a mass", in place of each finding\'s own words'
     )
     parser.add_argument(
         "--tolerance",
-        type=share,
+        type=float,
         default=TOLERANCE,
         help="how far from the box is still a hit, in parts of the image's longer side (default: %(default)s)",
     )
@@ -117,17 +122,11 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.limit is not None and args.limit < 1:
         parser.error(f"--limit is {args.limit}; expected 1 or more")
+    if not 0 <= args.tolerance < 1:
+        parser.error(
+            f"--tolerance is {args.tolerance}; expected a part of the longer side, from 0 to below 1"
+        )
     return args
-
-
-def share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to below 1")
-    return value
 
 
 def marked_images(args: argparse.Namespace) -> list[Marked]:
@@ -177,17 +176,20 @@ def open_maps(args: argparse.Namespace) -> tuple[Maps, MamClipImageProcessor]:
 
 
 def play(
-    marked: Iterable[Marked], maps: Maps, processor: MamClipImageProcessor, tolerance: float
-) -> dict[str, list[Pointed]]:
-    """Hits and chance of every map, and of the brightest spot, which needs no model."""
-    pointed: dict[str, list[Pointed]] = {name: [] for name in (*maps, BRIGHTEST)}
+    marked: Iterable[Marked], maps: Maps, processor: MamClipImageProcessor, tolerances: Sequence[float]
+) -> list[dict[str, list[Pointed]]]:
+    """For each tolerance: hits and chance of every map, and of the brightest spot, which needs no model."""
+    pointed = [{name: [] for name in (*maps, BRIGHTEST)} for _ in tolerances]
     for one in marked:
         pixels = read_image(one.path).pixels
-        breast, reach = breast_of(pixels), tolerance * max(pixels.shape)
-        chance = chance_of(one.boxes, breast, reach)
+        breast = breast_of(pixels)
         heats = {**original_maps(one, pixels, maps, processor), BRIGHTEST: brightness(pixels, breast)}
-        for name, heat in heats.items():
-            pointed[name].append(Pointed(one.patient, one.kind, is_hit(peak(heat), one.boxes, reach), chance))
+        peaks = {name: peak(heat) for name, heat in heats.items()}
+        for tolerance, found in zip(tolerances, pointed, strict=True):
+            reach = tolerance * max(pixels.shape)
+            chance = chance_of(one.boxes, breast, reach)
+            for name, point in peaks.items():
+                found[name].append(Pointed(one.patient, one.kind, is_hit(point, one.boxes, reach), chance))
     return pointed
 
 
@@ -220,10 +222,12 @@ def draw_sheet(marked: Sequence[Marked], maps: Maps, processor: MamClipImageProc
         pixels = read_image(one.path).pixels
         words = {"class": one.name, "caption": one.words}
         heats = original_maps(one, pixels, maps, processor)
-        columns.append(Column(pixels, one.boxes, {f"{words[name]}": heat for name, heat in heats.items()}))
-    return figure_files(
-        heatmap_figure(columns, "Marked findings, and where the maps see a class and a caption")
-    )["png"]
+        columns.append(Column(pixels, one.boxes, {words[name]: heat for name, heat in heats.items()}))
+    title = "What is marked, and below where the maps see the class or the words above them"
+    picture = Image.open(BytesIO(figure_files(heatmap_figure(columns, title))["png"])).convert("RGB")
+    buffer = BytesIO()
+    picture.quantize(COLOURS).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def about(args: argparse.Namespace) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
     python train_scripts/predict.py --model mamclip --input archive/ LCC.dcm --output results
 
-RESULTS gets predictions.csv and predictions.jsonl (a row a file), breasts.csv, exams.csv, report.html and about.json.
+OUTPUT gets predictions.csv and predictions.jsonl (a row a file), breasts.csv, exams.csv, report.html and about.json.
 The same command goes on where an interrupted one stopped.
 """
 
 import argparse
+import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,15 @@ from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
 from dataset_builders.mammogram_files import list_files
+from evaluation.notices import RESEARCH
 from evaluation.pooling import RULES
 from evaluation.similar import open_index
 from inference.captions import NearestCaptions
 from inference.classifier import DTYPES, Classifier
 from inference.journal import Journal, files_fingerprint, finished, model_fingerprint
 from inference.predicting import batch_rows
-from inference.provenance import from_phantoms, notes_on
-from inference.reading import EXAMS, ReadingOptions, read_batches
+from inference.provenance import from_phantoms, notes_on, notice_on
+from inference.reading import EXAMS, ReadingOptions, deadly_files, read_batches
 from inference.report import REPORT, write_page_of
 from inference.tables import CSV, numbered, write_tables
 from training.cli import ScriptParser, run_script
@@ -29,7 +32,7 @@ from training.embedding import load_aligned
 from training.image_arguments import add_frame_argument, add_input_argument
 from training.pair_embeddings import model_fingerprint as aligned_fingerprint
 
-NOTICE = "Research use only, not a medical device. No output may guide the care of a patient."
+PREFETCHED = 2  # batches that a worker of torch's DataLoader reads ahead
 
 
 def main() -> None:
@@ -54,7 +57,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         epilog="A file that cannot be read gets its reason in the column 'error'; the exit code is 2 only if none can. "
         "Patients and exams are numbered; no tag that identifies them is written, and names of files are kept as they "
-        f"are. {NOTICE}",
+        f"are. {RESEARCH}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -100,6 +103,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         "--report-images", type=int, default=200, help="pictures in the page, at most (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--credit", default="", help="whose images they are and under which licence, for the page"
     )
     args = parser.parse_args()
     for name, least in (("batch_size", 1), ("captions", 1), ("workers", 0), ("report_images", 0)):
@@ -148,6 +154,7 @@ def decisive_options(
         "--dtype": args.dtype,
         "--batch-size": args.batch_size,
         "--report-images": args.report_images,
+        "--credit": args.credit,
         "count": len(files),
     }
 
@@ -156,7 +163,13 @@ def predict(args: argparse.Namespace, files: dict[str, Path], classifier, captio
     """Note a row for every file that has none yet."""
     how = ReadingOptions(journal.salt, args.exams, args.frame, args.any_modality, args.report_images)
     batches = read_batches(
-        files, classifier.processor, how, batch_size=args.batch_size, start=journal.done, workers=args.workers
+        files,
+        classifier.processor,
+        how,
+        batch_size=args.batch_size,
+        start=journal.done,
+        workers=args.workers,
+        deadly=find_deadly(args, files, classifier, how, journal),
     )
     with tqdm(total=len(files), initial=journal.done, desc="predicting", unit="file") as bar:
         for readings in batches:
@@ -169,16 +182,33 @@ def predict(args: argparse.Namespace, files: dict[str, Path], classifier, captio
             bar.update(len(readings))
 
 
+def find_deadly(args, files: dict[str, Path], classifier, how: ReadingOptions, journal: Journal) -> list[str]:
+    """Where a run before ended without getting on: which of the next files may have ended it."""
+    if journal.attempts < 2:
+        return []
+    ahead = args.batch_size * (1 + PREFETCHED * args.workers)
+    print(
+        "the run before did not get on from here; the next files are first tried one by one", file=sys.stderr
+    )
+    return list(
+        deadly_files(
+            dict(islice(files.items(), journal.done, journal.done + ahead)), classifier.processor, how
+        )
+    )
+
+
 def write_results(args: argparse.Namespace, classifier, captions, journal: Journal) -> dict[str, Any]:
     """Tables and page from the journal, which is then given up → what about.json says."""
-    tables = write_tables(args.output, journal.rows(), args.pooling)
+    phantom = from_phantoms(args.model, classifier.config)
+    tables = write_tables(args.output, journal.rows(), args.pooling, notice_on(phantom))
     about = {
-        "note": NOTICE,
+        "note": RESEARCH,
         "model": args.model.resolve().name,
-        "phantom": from_phantoms(args.model, classifier.config),
+        "phantom": phantom,
         "phantom_captions": bool(captions and captions.index.about.get("phantom")),
         "provenance": classifier.config.provenance,
         "notes": notes_on(classifier.config, exams=args.exams, pooling=args.pooling),
+        "credit": args.credit,
         "files": journal.options["count"],
         "errors": tables.counts["error"],
         "warnings": tables.counts["warnings"],
@@ -202,7 +232,7 @@ def tell(output: Path, about: dict[str, Any]) -> None:
     print(
         f"{output}: {about['files'] - about['errors']} of {about['files']} files predicted, "
         f"{about['errors']} could not be read, {about['warnings']} with a warning; {about['exams']} exams, "
-        f"{about['breasts']} breasts. The page is {output / REPORT}. {NOTICE}"
+        f"{about['breasts']} breasts. The page is {output / REPORT}. {RESEARCH}"
     )
 
 

@@ -110,13 +110,14 @@ def main() -> None:
     order = mixed_order(options, tables, train)
     trainer = new_trainer(options, arguments, model, parts, collator, order)
     trainer.train(resume_from_checkpoint=last_checkpoint(options.output))
+    best = trainer.whole_model()
     if trainer.is_world_process_zero():
-        retrieval = retrieval_metrics(*embed_pairs(trainer.model, held_out, collator, options.batch_size))
+        retrieval = retrieval_metrics(*embed_pairs(best, held_out, collator, options.batch_size))
         results = {
             "history": epoch_history(trainer.state.log_history),
             "retrieval": retrieval,
             **best_epoch(trainer.state),
-            **lora_facts(trainer.model, options),
+            **lora_facts(best, options),
             "data_terms": data_terms(model.config.provenance),
             "n_train": len(splits[0]),
             "n_validation": len(validation),
@@ -126,7 +127,7 @@ def main() -> None:
             "speed": trainer.meter.summary(),
             "seconds": round(time.monotonic() - began, 1),
         }
-        save = partial(save_pretrained, model=trainer.model, processor=processor, options=options)
+        save = partial(save_pretrained, model=best, processor=processor, options=options)
         finish_run(options, save, results)
         print_retrieval(retrieval)
 

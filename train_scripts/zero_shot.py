@@ -11,6 +11,7 @@ import numpy as np
 from transformers.utils.logging import disable_progress_bar
 
 from dataset_builders.caption_findings import findings_of
+from evaluation.notices import SYNTHETIC
 from evaluation.plots import confusion
 from evaluation.zero_shot import TASKS, findings_zero_shot
 from training.cli import ScriptParser, run_script
@@ -23,7 +24,6 @@ from training.zero_shot import as_mapping, prompt_sets, zero_shot_scores
 
 COLUMNS = ("patient_id", "exam_id", "laterality", "view", "birads", "density")
 FINDINGS = "findings"
-PHANTOM = "PHANTOM: the images are synthetic; the scores say nothing about real mammograms."
 
 
 def main() -> None:
@@ -223,7 +223,7 @@ def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def tell(results: dict[str, Any], output: Path) -> None:
     if results["phantom"]:
-        print(PHANTOM)
+        print(SYNTHETIC)
     for name in results["prompts"]:
         title = TASKS[name].title if name in TASKS else name
         print(f"{title}, by {results['model']} from prompts alone, {results[name]['n_images']} images:")

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from modeling_mamclip import MamClipForPreTraining
 
+from .lean_activations import lean_activations
 from .masking import IGNORED
 
 Batch = Mapping[str, Tensor]
@@ -157,7 +158,7 @@ class _Replay:
         return self._run(_part(self.inputs, self.parts[number]))
 
     def _run(self, part: Batch) -> Any:
-        with self.accelerator.autocast():
+        with self.accelerator.autocast(), lean_activations():
             return self.model(**part, return_loss=False)
 
 

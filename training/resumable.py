@@ -22,15 +22,16 @@ import torch
 from safetensors import SafetensorError
 from torch import distributed
 from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
+from transformers import EarlyStoppingCallback, TrainerCallback
 
 from .checkpoints import PREFIX, newest_sealed, processes_of, prune, seal, steps_in_all
 from .cli import Stopped, one_sentence
+from .sharding import ShardedTrainer, is_of_shards
 
 WORKER = "in DataLoader worker process"  # how torch begins the text of an error that it carries over
 
 
-class ResumableTrainer(Trainer):
+class ResumableTrainer(ShardedTrainer):
     """A Trainer whose interrupted runs end as uninterrupted ones.
 
     save_minutes: a checkpoint after so many minutes, between two steps; 0: only those of TrainingArguments. When a
@@ -73,6 +74,11 @@ class ResumableTrainer(Trainer):
     def _compare_run(self, checkpoint: Path) -> None:
         """ValueError where another number of processes, or of steps in an epoch, makes another run of it."""
         steps = self.set_initial_training_values(self.args, self.get_train_dataloader())[-1]
+        if is_of_shards(checkpoint) != self.accelerator.is_fsdp2:
+            how = "with" if is_of_shards(checkpoint) else "without"
+            raise ValueError(
+                f"{checkpoint.name} was written {how} FSDP; launch the run as it was begun, or give another --output."
+            )
         before, processes = steps_in_all(checkpoint), processes_of(checkpoint)
         if before != steps:
             raise ValueError(

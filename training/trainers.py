@@ -1,4 +1,4 @@
-"""transformers' Trainer for both jobs: learning rates by part, and a validation loss that adds up over batches."""
+"""transformers' Trainer with learning rates by part, and pretraining's; classification's has a file of its own."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Sampler
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
 from .callbacks import FindBest
 from .gradient_cache import cached_backward
-from .launching import refuse_sharding
-from .masking import IGNORED
+from .launching import refuse_launch, refuse_with_fsdp
 from .options import TrainingOptions
 from .progress import Meter, Progress
 from .resumable import ResumableTrainer
@@ -71,8 +69,10 @@ def training_arguments(
         **_reports(options),
     }
     _refuse_unknown(options.trainer)
-    refuse_sharding(options.trainer)
-    return TrainingArguments(**{**chosen, **options.trainer})
+    refuse_launch(options.trainer)
+    arguments = TrainingArguments(**{**chosen, **options.trainer})
+    refuse_with_fsdp(arguments, options)
+    return arguments
 
 
 def _reports(options: TrainingOptions) -> dict[str, Any]:
@@ -285,41 +285,6 @@ class PretrainingTrainer(PartwiseTrainer):
         return EvalLoopOutput(None, None, metrics, num_samples=self.num_examples(dataloader))
 
 
-class ClassificationTrainer(PartwiseTrainer):
-    """BI-RADS and density together.
-
-    class_weights (classes,): weigh the classes of one of the two; weighted: the name of its labels in a batch.
-    """
-
-    def __init__(
-        self,
-        *args: Any,
-        class_weights: Tensor | None = None,
-        weighted: str = "labels",
-        **kwargs: Any,
-    ):
-        super().__init__(*args, **kwargs)
-        self.class_weights, self.weighted = class_weights, weighted
-
-    def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
-        self._rest_frozen_parts()
-        if self.class_weights is None:
-            return super().compute_loss(model, inputs, return_outputs=return_outputs)
-        rest_frozen_statistics(self.model)
-        labels = inputs[self.weighted]
-        output = model(**{name: value for name, value in inputs.items() if name != self.weighted})
-        logits = output.logits if self.weighted == "labels" else output.density_logits
-        output.loss = output.loss + weighted_cross_entropy(logits, labels, self.class_weights)
-        return (output.loss, output) if return_outputs else output.loss
-
-    def _rest_frozen_parts(self) -> None:
-        """A linear probe's encoder stays as it is, batch statistics included, and drops nothing."""
-        for part in self.model.children():
-            trained = [parameter.requires_grad for parameter in part.parameters()]
-            if trained and not any(trained):
-                part.eval()
-
-
 def rest_frozen_statistics(model: nn.Module) -> None:
     """Batch norms whose weights are frozen, as in an encoder with adapters, keep their statistics too."""
     for module in model.modules():
@@ -327,10 +292,3 @@ def rest_frozen_statistics(model: nn.Module) -> None:
             weights = [parameter.requires_grad for parameter in module.parameters()]
             if weights and not any(weights):
                 module.eval()
-
-
-def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Cross-entropy of logits (N, C), each known label (N,) counted with its class's weight (C,)."""
-    weights = weights.to(logits.device)
-    total = F.cross_entropy(logits.float(), labels, weights, ignore_index=IGNORED, reduction="sum")
-    return total / weights[labels[labels != IGNORED]].sum().clamp(min=1e-6)
