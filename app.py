@@ -144,7 +144,7 @@ def heat_tab(answers: Answers, image: gr.State) -> tuple[gr.Dropdown, gr.HTML]:
 
 def words_tab(answers: Answers, image: gr.State) -> gr.HTML:
     """Zero-shot classification → where its scores are shown."""
-    with gr.Tab("Your own words"), gr.Row():
+    with gr.Tab("Own words"), gr.Row():
         with gr.Column(scale=2, min_width=280):
             words = gr.Textbox(SENTENCES, lines=5, label=FITS, elem_id="words")
             compare = gr.Button("Compare", variant="primary", elem_id="compare")
@@ -159,7 +159,7 @@ def words_tab(answers: Answers, image: gr.State) -> gr.HTML:
 
 
 def captions_tab() -> gr.HTML:
-    with gr.Tab("Nearest captions"):
+    with gr.Tab("Captions"):
         return html("", "captions")
 
 
