@@ -17,6 +17,7 @@ from evaluation.pictures import spread_rows
 from evaluation.similar import open_index
 from training.embedding import load_aligned
 from training.pair_embeddings import embed_pairs, load_pairs, model_fingerprint
+from training.release import write_release
 
 EVALUATE, BUILD, FIND = "evaluate_retrieval.py", "build_index.py", "find_similar.py"
 
@@ -179,8 +180,7 @@ def test_a_fingerprint_is_of_weights_and_preparation(place):
 
 
 def test_a_release_is_the_model_that_it_was_exported_from(place, tmp_path, monkeypatch, capsys):
-    export = ("--pretrained", place / "run", "--output", tmp_path / "release")
-    assert run("export_release.py", monkeypatch, *export) == 0
+    write_release(tmp_path / "release", pretrained=place / "run")
     given = ("--model", tmp_path / "release", "--index", place / "index", "--text", "a mass")
     assert run(FIND, monkeypatch, *given) == 0
     assert "nearest images" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from .sources import is_hub_name
 
 REPORT = "build_report.json"  # what build_dataset.py writes beside its data
 PREFIX = "data_"  # of keys in the provenance; the name of the data set follows
+PERMISSION = "permission"  # the key of what the owners of data have agreed to
 WEIGHTS = {
     "free": "the terms say nothing against publishing weights",
     "non-commercial": "weights for non-commercial use only",
@@ -62,7 +63,20 @@ def provenance_lines(provenance: Mapping[str, Any]) -> list[str]:
     return [f"- {key.replace('_', ' ')}: {_said(key, value)}" for key, value in provenance.items()]
 
 
+def permission_line(provenance: Mapping[str, Any]) -> str:
+    """What is known of the owners' written permission, in a sentence; nothing where there is none."""
+    found = provenance.get(PERMISSION)
+    if not found:
+        return ""
+    return (
+        f"Written permission for {' and '.join(found['for'])}: a file last changed on {found['date']}, "
+        f"SHA-256 `{found['sha256']}`, kept by the publisher."
+    )
+
+
 def _said(key: str, value: Any) -> str:
+    if key == PERMISSION:
+        return permission_line({key: value})
     if not key.startswith(PREFIX):
         return str(value)
     return f"{value['licence']}, <{value['homepage']}>; {WEIGHTS[value['weights']]}"
