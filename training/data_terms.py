@@ -12,6 +12,8 @@ from transformers import PreTrainedConfig
 from .sources import is_hub_name
 
 REPORT = "build_report.json"  # what build_dataset.py writes beside its data
+EXTRACTION = "extraction.json"  # what extract_pairs.py writes beside its pairs
+ATLAS = "atlas_"  # of keys in the provenance; the name of a PDF follows
 PREFIX = "data_"  # of keys in the provenance; the name of the data set follows
 PERMISSION = "permission"  # the key of what the owners of data have agreed to
 WEIGHTS = {
@@ -25,7 +27,8 @@ def note_terms(config: PreTrainedConfig, folders: Iterable[str | Path]) -> None:
     """Record in the provenance, which weights keep wherever they go, the terms of the data in some folders.
 
     The terms of data that an earlier stage has seen stay; folders without terms, as of phantoms, add nothing. A data
-    set of the Hub, which has no report, is noted as one that binds its weights.
+    set of the Hub, which has no report, is noted as one that binds its weights, and atlases, whose terms no program
+    could read, by the names of their PDFs.
     """
     config.provenance = {**config.provenance, **_terms_in(folders)}
 
@@ -36,11 +39,25 @@ def _terms_in(folders: Iterable[str | Path]) -> dict[str, dict[str, str]]:
         if is_hub_name(folder):
             found[f"{PREFIX}{folder}"] = _terms_of_the_hub(str(folder))
             continue
+        found.update(_atlases(Path(folder) / EXTRACTION))
         report = Path(folder) / REPORT
         about = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
         if about.get("terms"):
             found[f"{PREFIX}{about['source']}"] = about["terms"]
     return found
+
+
+def _atlases(report: Path) -> dict[str, str]:
+    pdfs = json.loads(report.read_text(encoding="utf-8")).get("pdfs", {}) if report.is_file() else {}
+    return {
+        f"{ATLAS}{Path(name).name}": f"{pdf['pairs']} image–caption pairs"
+        + (
+            ", planted in a phantom"
+            if "truth" in pdf
+            else "; the rights are its publisher's, no terms were noted"
+        )
+        for name, pdf in pdfs.items()
+    }
 
 
 def _terms_of_the_hub(name: str) -> dict[str, str]:

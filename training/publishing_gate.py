@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .data_terms import PERMISSION, data_terms
+from .data_terms import ATLAS, PERMISSION, data_terms
 from .files import sha256_of
 from .licences import is_converted
 
@@ -70,7 +70,8 @@ def check_provenance(provenance: Mapping[str, Any], *, phantom: bool) -> None:
             f"the weights saw {' and '.join(missing)}, whose owners allow no weights to be published without their "
             "written permission; give the file that has it with --permission, or leave --push-to-hub out."
         )
-    if not (phantom or data_terms(provenance) or is_converted(provenance)):
+    atlases = [key for key in provenance if key.startswith(ATLAS)]
+    if not (phantom or data_terms(provenance) or atlases or is_converted(provenance)):
         raise ValueError(
             "nothing tells which data sets the weights saw; train on folders of build_dataset.py, whose terms travel "
             "with the weights, or leave --push-to-hub out."
