@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from dataset_builders.archives.rsna import RsnaBuilder
 from dataset_builders.archives.teknofest import TeknofestBuilder
 from dataset_builders.archives.vindr import VindrBuilder
 from dataset_builders.builder_options import option_values, refuse_unknown
+from dataset_builders.describing import steps
 from dataset_builders.publishing import write_card, write_parquet
 from dataset_builders.record_builder import RecordBuilder
 
@@ -164,7 +166,7 @@ def _new_folder(output: Path) -> Iterator[Path]:
 
 
 def report(builder: RecordBuilder, *, phantom: bool = False) -> dict[str, Any]:
-    """Counts by label and view, patients, terms, options, and what is not among the records, with the reason.
+    """Counts by label and view, patients, terms, rules, options, and what is not among the records, with the reason.
 
     Raises ValueError where no image could be read.
     """
@@ -184,6 +186,9 @@ def report(builder: RecordBuilder, *, phantom: bool = False) -> dict[str, Any]:
         "exams": len(set(labels["exam_id"])),
         **{name: _counts(labels[name]) for name in ("birads", "density", "laterality", "view")},
         "options": option_values(builder.config),
+        "rules": list(builder.rules),
+        "in_archive": len(builder.found.rows) + builder.found.left_out.total(),
+        "steps": [asdict(step) for step in steps(builder.found)],
         "left_out": dict(builder.found.left_out.most_common()),
         "remarks": dict(builder.found.remarks.most_common()),
         "unreadable": skipped,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from datasets.table import embed_table_storage
 from huggingface_hub import DatasetCardData
 
 CARD = Path(__file__).with_name("dataset_card.jinja")
+KNOWN = {"CC BY 3.0": "cc-by-3.0", "CC BY 4.0": "cc-by-4.0", "CC BY-NC 4.0": "cc-by-nc-4.0"}  # to the Hub
 SHARDS = "data/train-*.parquet"
 SHARD = 500_000_000  # bytes of a Parquet file, about
 FEW = 50  # images that are in memory at a time
@@ -56,9 +58,11 @@ def _header(table: datasets.Dataset, about: Mapping[str, Any], parquet: bool) ->
         task_categories=["image-classification"],
     )
     if about["terms"]:
-        data["license"] = "other"
-        data["license_name"] = about["terms"]["licence"]
-        data["license_link"] = about["terms"]["homepage"]
+        licence = about["terms"]["licence"]
+        data["license"] = KNOWN.get(licence, "other")
+        if licence not in KNOWN:  # the Hub wants a name of lower-case words with hyphens, and a place to read
+            data["license_name"] = re.sub(r"[^a-z0-9.]+", "-", licence.lower()).strip("-.")
+            data["license_link"] = about["terms"]["homepage"]
     if parquet:
         data["configs"] = [{"config_name": "default", "data_files": [{"split": "train", "path": SHARDS}]}]
         info = datasets.DatasetInfo(features=table.features)

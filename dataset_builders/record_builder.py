@@ -72,6 +72,7 @@ class RecordBuilder(datasets.GeneratorBasedBuilder):
     VERSION = datasets.Version("2.0.0")  # 2.0: images lie in the store
     own_features: dict[str, Any] = {}
     terms: Terms | None = None  # every builder of a real data set declares its own
+    rules: tuple[str, ...] = ()  # how labels, patients and exams come about, in sentences, for the card
 
     def __init__(
         self,

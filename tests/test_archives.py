@@ -1,19 +1,28 @@
 """A phantom archive in, its records out: cache, limits, report, and what is said when something is missing."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 import unicodedata
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
+import datasets
 import pandas as pd
 import pytest
+from huggingface_hub import DatasetCard
 
 from dataset_builders import load_mammograms
-from dataset_builders.building import prepared_builder, save_dataset
+from dataset_builders.archive_index import Index
+from dataset_builders.builder_options import option_values
+from dataset_builders.building import BUILDERS, prepared_builder, save_dataset
+from dataset_builders.describing import steps
 from dataset_builders.phantom.archives import write_teknofest
 from dataset_builders.phantom.case import draw_case
+from dataset_builders.publishing import write_card
 from dataset_builders.records import RECORD_FEATURES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -197,3 +206,46 @@ def test_the_script_ends_with_one_sentence_and_leaves_nothing(tmp_path):
 def test_nobody_is_built_by_an_unknown_name(tmp_path):
     with pytest.raises(ValueError, match="no builder 'ddsm'; expected one of cbis_ddsm, .*teknofest"):
         load_mammograms("ddsm", tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(BUILDERS))
+def test_every_data_sets_card_has_rules_counts_licence_and_citation(name, tmp_path):
+    """What a builder declares, and what its index counts, on a card of a table with one row."""
+    builder = BUILDERS[name]
+    assert len(builder.rules) >= 2 and all(rule.endswith(".") for rule in builder.rules)
+    features = datasets.Features(
+        {**RECORD_FEATURES, "image": datasets.Image(mode="L"), **builder.own_features}
+    )
+    row = dict.fromkeys(features) | {
+        "patient_id": "P1",
+        "exam_id": "E1",
+        "view": "CC",
+        "source": name,
+    }
+    index = Index(
+        [{"path": "", **row}], Counter({"BI-RADS 3": 2, "the view is XCCL": 1}), Counter({"odd rows": 4})
+    )
+    about = {
+        **{
+            "source": name,
+            "phantom": False,
+            "terms": builder.terms.as_dict(),
+            "images": 1,
+            "patients": 1,
+            "exams": 1,
+        },
+        **{column: {"unknown": 1} for column in ("birads", "density", "laterality", "view")},
+        **{"options": option_values(builder.BUILDER_CONFIG_CLASS()), "unreadable": []},
+        **{"rules": list(builder.rules), "in_archive": 4, "steps": [asdict(step) for step in steps(index)]},
+        **{"left_out": dict(index.left_out), "remarks": dict(index.remarks)},
+    }
+    write_card(tmp_path, datasets.Dataset.from_list([row], features=features), about)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    said = [*builder.rules, builder.terms.licence, builder.terms.citation, "Research use only"]
+    said += ["| BI-RADS 3 | 2 | 2 |", "| the view is XCCL | 1 | 1 |", "remain of 4", "- 4 odd rows"]
+    assert [words for words in said if words not in card] == []
+    header = DatasetCard(card).data
+    free = builder.terms.licence == "CC BY 3.0"
+    assert header.license == ("cc-by-3.0" if free else "other")
+    assert free or re.fullmatch(r"[a-z0-9.-]+", header.license_name)
+    assert all(f"| `{column}` |" in card for column in features)

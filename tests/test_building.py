@@ -339,7 +339,7 @@ def test_terms_are_in_the_data_the_report_and_the_card(own, archive, cache, tmp_
         **{"form": "auto", "unpack_to": "", "kind": "some", "ages": {}, "factor": None},
     }
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert "license: other" in card and "license_name: Research only" in card
+    assert "license: other" in card and "license_name: research-only" in card
     assert "only with the owners' written permission" in card and TERMS.citation in card
     assert "| kind is some |" in card
 

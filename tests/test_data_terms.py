@@ -101,3 +101,15 @@ def test_a_data_set_of_the_hub_binds_its_weights_until_someone_has_read_its_card
     (terms,) = data_terms(config.provenance).values()
     assert terms["weights"] == "permission" and "someone/pairs" in terms["homepage"]
     assert any("written permission" in line for line in provenance_lines(config.provenance))
+
+
+def test_atlases_are_named_by_their_pdfs(tmp_path):
+    pdfs = {"/home/somebody/atlas.pdf": {"pairs": 7}, "made_up.pdf": {"pairs": 2, "truth": {}}}
+    (tmp_path / "extraction.json").write_text(json.dumps({"pdfs": pdfs}), encoding="utf-8")
+    config = MamClipConfig()
+    note_terms(config, [tmp_path])
+    assert not data_terms(config.provenance) and "somebody" not in json.dumps(config.provenance)
+    assert provenance_lines(config.provenance) == [
+        "- atlas atlas.pdf: 7 image–caption pairs; the rights are its publisher's, no terms were noted",
+        "- atlas made up.pdf: 2 image–caption pairs, planted in a phantom",
+    ]

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +13,27 @@ import pytest
 import torch
 from dicom_files import as_bytes, mammogram
 from huggingface_hub import ModelCard
-from safetensors.torch import load_file
+from huggingface_hub.repocard import metadata_load
+from huggingface_hub.repocard_data import model_index_to_eval_results
+from safetensors.torch import load_file, save_file
 from tiny_models import VISION, pretraining_model, processor, random_weights
+from tiny_training import run, words
 
+import training.release
 from modeling_mamclip import MamClipForImageClassification, MamClipForPreTraining, MamClipModel
 from processing import PROMPT_SETS
+from training.card_results import Measured
 from training.initialization import new_classifier
-from training.release import write_release
+from training.publishing_gate import missing_sections
+from training.release import MODELS, PIPELINES, copy_code, write_release
+from training.release_check import Sources, check_release, compare, expected_outputs, fixed_inputs
 
+MEASURED = Measured(
+    "image-classification",
+    "records",
+    "8 images of 4 patients.",
+    [{"name": "macro F1", "metric": "f1", "value": 0.4321, "interval": [0.4, 0.47]}],
+)
 PROGRAM = ("without_our_packages.py", "open_release.py")
 COMPLAINTS = ("missing", "unexpected", "newly initialized", "load report")
 UNSUPPORTED = "is not supported for"  # what a pipeline says of a model that it does not know
@@ -194,17 +209,100 @@ def test_the_model_card_is_valid_and_says_what_it_is(folders, tmp_path):
         tmp_path / "mamclip",
         pretrained=folders / "pretrained",
         classifier=folders / "full",
-        results={"BI-RADS macro-F1, 5 classes": 0.4321},
+        results=[MEASURED],
         phantom=True,
     )
     card = ModelCard.load(tmp_path / "mamclip" / "README.md")
-    card.data.to_dict()
-    assert card.data.eval_results[0].metric_value == 0.4321
-    assert card.data.eval_results[0].dataset_name == "phantom mammograms (synthetic)"
-    assert "0.432" in card.text and "synthetic phantoms" in card.text and "Research use only" in card.text
+    assert card.data.license == "apache-2.0"
+    _, (result,) = model_index_to_eval_results(
+        metadata_load(tmp_path / "mamclip" / "README.md")["model-index"]
+    )
+    assert (result.metric_type, result.metric_value, result.task_type) == ("f1", 0.4321, MEASURED.task)
+    assert result.metric_name == "macro F1, 95 % interval [0.400, 0.470]"
+    assert result.dataset_name == "records, phantom mammograms (synthetic)"
+    assert "| macro F1 | 0.432 | [0.400, 0.470] |" in card.text and "say nothing about real" in card.text
+    assert (
+        not missing_sections(card.content)
+        and "synthetic phantoms" in card.text
+        and "Research use only" in card.text
+    )
     assert "{{" not in card.text and "{%" not in card.text
     write_release(tmp_path / "real", pretrained=folders / "pretrained", classifier=folders / "full")
-    assert "synthetic" not in (tmp_path / "real" / "README.md").read_text()
+    real = (tmp_path / "real" / "README.md").read_text()
+    assert "synthetic phantoms" not in real and missing_sections(real) == ["metrics with intervals"]
+
+
+def test_the_card_lists_the_hash_of_every_file_that_runs_or_was_learned(folders, tmp_path):
+    write_release(tmp_path / "mamclip", pretrained=folders / "pretrained", classifier=folders / "full")
+    card = (tmp_path / "mamclip" / "README.md").read_text()
+    listed = dict(re.findall(r"^\| (\S+) \| `([0-9a-f]{64})` \|$", card, flags=re.MULTILINE))
+    there = {file.name: file for file in (tmp_path / "mamclip").iterdir()}
+    assert listed == {name: sha256(there[name].read_bytes()).hexdigest() for name in listed}
+    assert {"modeling_mamclip.py", "breast_detector.safetensors", "model.safetensors"} <= listed.keys()
+    # Everything else is text that is read, never run.
+    assert {file.suffix for name, file in there.items() if name not in listed} <= {".json", ".md", ".txt"}
+
+
+# ---- the check in a fresh process
+
+
+def test_what_is_compared_is_everything_that_a_release_serves(folders, tmp_path):
+    sources = Sources(folders / "pretrained", folders / "full", folders / "pretrained")
+    write_release(tmp_path / "mamclip", pretrained=sources.pretrained, classifier=sources.classifier)
+    inputs = fixed_inputs(tmp_path)
+    expected = expected_outputs(tmp_path / "mamclip", sources, inputs)
+    assert {name.partition(":")[0] for name in expected} == {
+        *("AutoProcessor", "AutoImageProcessor", "AutoTokenizer", *MODELS),
+        *(f"pipeline {task}" for task in PIPELINES),
+    }
+    assert {"AutoModelForPreTraining: mlm_logits", "AutoModel: text_embeds"} <= expected.keys()
+    assert {"modeling_mamclip", "processing", "training", "evaluation"} <= set(inputs["blocked"])
+
+
+@pytest.mark.parametrize("name", ["AutoModel: text_embeds", "pipeline image-classification: density A"])
+def test_numbers_that_differ_and_outputs_that_are_missing_are_named(name):
+    expected = {name: torch.tensor([0.25, 1.0]), "other": torch.tensor([1])}
+    compare(expected, {**expected, name: expected[name] + 0.9e-5})
+    with pytest.raises(ValueError, match=f"^{name} differs by 3e-05"):
+        compare(expected, {**expected, name: expected[name] + 3e-5})
+    with pytest.raises(ValueError, match=f"^{name} differs by nan"):
+        compare(expected, {**expected, name: expected[name] * float("nan")})
+    with pytest.raises(ValueError, match=f"^{name} has the shape"):
+        compare(expected, {**expected, name: expected[name][None]})
+    with pytest.raises(ValueError, match=f"^{name} is given by"):
+        compare(expected, {"other": torch.tensor([1])})
+
+
+def test_a_release_with_other_weights_than_its_models_fails_and_nothing_is_left(folders, tmp_path):
+    sources = Sources(folders / "pretrained", folders / "full", folders / "pretrained")
+
+    def tamper_and_check(folder):
+        tensors = load_file(folder / "model.safetensors")
+        tensors["density_head.bias"] += 1e-3
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        check_release(folder, sources)
+
+    given = {"pretrained": sources.pretrained, "classifier": sources.classifier}
+    with pytest.raises(ValueError, match="AutoModelForImageClassification: density_logits differs by 0.001"):
+        write_release(tmp_path / "out" / "mamclip", **given, check=tamper_and_check)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_release_that_does_not_open_is_one_sentence_and_nothing_is_left(
+    folders, tmp_path, monkeypatch, capsys
+):
+    """A file that is missing from what travels, which this process would never notice."""
+
+    def all_but_one(folder):
+        copy_code(folder)
+        (folder / "losses_mamclip.py").unlink()
+
+    monkeypatch.setattr(training.release, "copy_code", all_but_one)
+    arguments = words(pretrained=folders / "pretrained", output=tmp_path / "out" / "mamclip")
+    assert run("export_release.py", monkeypatch, *arguments) == 2
+    *_, said = capsys.readouterr().err.strip().splitlines()
+    assert said.startswith("error: the release does not open in a process without this project (")
+    assert "losses_mamclip" in said and not list((tmp_path / "out").iterdir())
 
 
 def test_a_release_without_a_classifier(folders, tmp_path):

@@ -17,8 +17,11 @@ from evaluation.pictures import spread_rows
 from evaluation.similar import open_index
 from training.embedding import load_aligned
 from training.pair_embeddings import embed_pairs, load_pairs, model_fingerprint
+from training.publishing_gate import missing_sections
+from training.release import write_release
 
 EVALUATE, BUILD, FIND = "evaluate_retrieval.py", "build_index.py", "find_similar.py"
+EXPORT = "export_release.py"
 
 
 @pytest.fixture(scope="module")
@@ -179,11 +182,28 @@ def test_a_fingerprint_is_of_weights_and_preparation(place):
 
 
 def test_a_release_is_the_model_that_it_was_exported_from(place, tmp_path, monkeypatch, capsys):
-    export = ("--pretrained", place / "run", "--output", tmp_path / "release")
-    assert run("export_release.py", monkeypatch, *export) == 0
+    write_release(tmp_path / "release", pretrained=place / "run")
     given = ("--model", tmp_path / "release", "--index", place / "index", "--text", "a mass")
     assert run(FIND, monkeypatch, *given) == 0
     assert "nearest images" in capsys.readouterr().out
+
+
+def test_a_releases_card_takes_the_scores_of_its_own_model_alone(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "training.release_check.check_release", lambda folder, sources: None
+    )  # as in test_publishing
+    for name in ("run", "other"):
+        given = ("--model", place / name, "--pairs", place / "pairs", "--output", tmp_path / f"scores_{name}")
+        assert run(EVALUATE, monkeypatch, *given) == 0
+    export = ("--pretrained", place / "run", "--output", tmp_path / "mamclip", "--retrieval")
+    said = refused(EXPORT, monkeypatch, capsys, *export, tmp_path / "scores_other")
+    assert "the scores of another model" in said and not (tmp_path / "mamclip").exists()
+    assert run(EXPORT, monkeypatch, *export, tmp_path / "scores_run") == 0
+    card = (tmp_path / "mamclip" / "README.md").read_text(encoding="utf-8")
+    scores = json.loads((tmp_path / "scores_run" / "results.json").read_text())["retrieval"]["image_to_text"]
+    low, high = scores["recall@1_interval"]
+    assert f"| {scores['recall@1']:.3f} | [{low:.3f}, {high:.3f}] |" in card
+    assert "may have been trained on these pairs" in card and not missing_sections(card)
 
 
 # What the user hears

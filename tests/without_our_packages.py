@@ -5,7 +5,8 @@ In an editable install they are importable from everywhere, so leaving the check
 
 import sys
 
-OURS = {"modeling_mamclip", "processing", "training", "evaluation", "dataset_builders", "train_scripts"}
+OURS = {"modeling_mamclip", "processing", "training", "evaluation", "dataset_builders"}
+OURS |= {"inference", "train_scripts"}
 
 
 class Blocker:

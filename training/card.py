@@ -2,69 +2,103 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import jinja2
-from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub import ModelCardData
 
 from modeling_mamclip import MamClipConfig
 from processing import MamClipImageProcessor
 
-from .data_terms import data_terms, provenance_lines
+from .card_results import TITLES, Measured, eval_results, score_table
+from .data_terms import PERMISSION, data_terms, permission_line, provenance_lines
+from .licences import card_licence, is_converted
 from .shipped import shipped
 
 CARD = shipped("model_card.md")
 ENCODERS = {"own": "its own, fully fine-tuned", "shared": "the aligned one, frozen (linear probe)"}
-CONVERTED = "converted_"  # how keys begin in the provenance of weights that others published
+REPO_ID = "mamclip"  # the folder's name in examples
+HASHED = (".py", ".safetensors")  # what of a release runs or is learned
 
 
 def model_card(
     config: MamClipConfig,
     images: MamClipImageProcessor,
     name: str,
-    results: Mapping[str, float],
+    results: Sequence[Measured] = (),
     *,
     phantom: bool,
     classifies: bool,
     aligned: bool = True,
+    files: Mapping[str, str],
+    repo_id: str = REPO_ID,
 ) -> str:
-    """The card of a release. aligned, classifies: whether it has the aligned encoders, and classification heads."""
+    """The card of a release.
+
+    aligned, classifies: whether it has the aligned encoders, and classification heads. files: name → SHA-256 of the
+    code and the weights that travel. repo_id: by which name its examples open it.
+    """
     if not CARD.is_file():
         raise FileNotFoundError(f"{CARD} is missing; a release is written from a checkout of the project.")
     template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
         CARD.read_text(encoding="utf-8")
     )
-    converted = any(key.startswith(CONVERTED) for key in config.provenance)
-    terms = data_terms(config.provenance)
-    bound = converted or any(entry["weights"] != "free" for entry in terms.values())
-    return (
-        template.render(
-            card_data=card_data(name, results, phantom, classifies, bound).to_yaml(),
-            model_name=name,
-            vision_architecture=config.vision_config.architecture,
-            text_model_type=config.text_config.model_type,
-            repo_id="mamclip",
-            provenance=_provenance(config, phantom),
-            image_height=images.size["height"],
-            image_width=images.size["width"],
-            crops=images.do_crop,
-            crop="breast crop" if images.do_crop else "no crop",
-            birads_labels=", ".join(config.id2label.values()),
-            density_labels=", ".join(config.density_labels),
-            temperatures=_temperatures(config),
-            classifier_encoder=ENCODERS[config.classifier_encoder] if classifies else "none",
-            published="\n".join(f"- {line}" for line in published_choices(config, images, aligned)),
-            results=_table(results),
-            phantom=phantom,
-            classifies=classifies,
-            aligned=aligned,
-            converted=converted,
-            permission=[source for source, entry in terms.items() if entry["weights"] == "permission"],
-            citations=[entry["citation"] for entry in terms.values()],
-        )
-        + "\n"
+    filled = template.render(
+        card_data=card_data(config, name, results, phantom, classifies).to_yaml(),
+        model_name=name,
+        repo_id=repo_id,
+        phantom=phantom,
+        classifies=classifies,
+        aligned=aligned,
+        files=files,
+        **_about_model(config, images, classifies, aligned),
+        **_about_data(config, phantom),
+        **_about_results(results),
     )
+    return filled.rstrip() + "\n"
+
+
+def _about_model(
+    config: MamClipConfig, images: MamClipImageProcessor, classifies: bool, aligned: bool
+) -> dict[str, Any]:
+    return {
+        "vision_architecture": config.vision_config.architecture,
+        "text_model_type": config.text_config.model_type,
+        "image_height": images.size["height"],
+        "image_width": images.size["width"],
+        "crops": images.do_crop,
+        "crop": "breast crop" if images.do_crop else "no crop",
+        "birads_labels": ", ".join(config.id2label.values()),
+        "density_labels": ", ".join(config.density_labels),
+        "temperatures": _temperatures(config),
+        "classifier_encoder": ENCODERS[config.classifier_encoder] if classifies else "none",
+        "published": "\n".join(f"- {line}" for line in published_choices(config, images, aligned)),
+    }
+
+
+def _about_data(config: MamClipConfig, phantom: bool) -> dict[str, Any]:
+    terms = data_terms(config.provenance)
+    return {
+        "provenance": _provenance(config, phantom),
+        "permission": [source for source, entry in terms.items() if entry["weights"] == "permission"],
+        "agreed": permission_line(config.provenance),
+        "converted": is_converted(config.provenance),
+        "citations": [entry["citation"] for entry in terms.values()],
+    }
+
+
+def _about_results(results: Sequence[Measured]) -> dict[str, Any]:
+    shown = [
+        {"title": TITLES[part.task], "data": part.data, "about": part.about, "table": score_table(part)}
+        for part in results
+    ]
+    return {
+        "results": shown,
+        "subgroups": [table for part in results for table in part.subgroups],
+        "unmeasured": [sentence for part in results for sentence in part.unmeasured],
+    }
 
 
 def published_choices(config: MamClipConfig, images: MamClipImageProcessor, aligned: bool) -> list[str]:
@@ -91,28 +125,17 @@ def published_choices(config: MamClipConfig, images: MamClipImageProcessor, alig
 
 
 def card_data(
-    name: str, results: Mapping[str, float], phantom: bool, classifies: bool, bound: bool
+    config: MamClipConfig, name: str, results: Sequence[Measured], phantom: bool, classifies: bool
 ) -> ModelCardData:
-    """The card's header. bound: by other terms than those of this code."""
-    data = "phantom mammograms (synthetic)" if phantom else "mammograms"
-    measured = [
-        EvalResult(
-            task_type="image-classification",
-            dataset_type="phantom" if phantom else "mammography",
-            dataset_name=data,
-            metric_type=metric,
-            metric_value=round(value, 4),
-        )
-        for metric, value in results.items()
-        if math.isfinite(value)
-    ]
+    """The card's header: licence, what the Hub finds the model by, and the model-index."""
+    measured = eval_results(results, phantom=phantom)
     return ModelCardData(
-        license="other" if bound else "apache-2.0",
         library_name="transformers",
         pipeline_tag="image-classification" if classifies else "zero-shot-image-classification",
         tags=["mammography", "medical", "vision-language", "custom_code"],
         model_name=name if measured else None,
         eval_results=measured or None,
+        **card_licence(config.provenance),
     )
 
 
@@ -124,11 +147,6 @@ def _temperatures(config: MamClipConfig) -> str:
 
 def _provenance(config: MamClipConfig, phantom: bool) -> str:
     lines = ["- All images and captions were **phantoms** (synthetic)."] if phantom else []
-    return "\n".join(lines + provenance_lines(dict(sorted(config.provenance.items()))))
-
-
-def _table(results: Mapping[str, float]) -> str:
-    if not results:
-        return ""
-    rows = [f"| {name} | {value:.3f} |" for name, value in results.items()]
-    return "\n".join(["| measure | value |", "| --- | --- |", *rows])
+    known = {key: value for key, value in sorted(config.provenance.items()) if key != PERMISSION}
+    lines += provenance_lines(known)
+    return "\n".join(lines) or "Which data the weights come from was not recorded."

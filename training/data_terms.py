@@ -12,7 +12,10 @@ from transformers import PreTrainedConfig
 from .sources import is_hub_name
 
 REPORT = "build_report.json"  # what build_dataset.py writes beside its data
+EXTRACTION = "extraction.json"  # what extract_pairs.py writes beside its pairs
+ATLAS = "atlas_"  # of keys in the provenance; the name of a PDF follows
 PREFIX = "data_"  # of keys in the provenance; the name of the data set follows
+PERMISSION = "permission"  # the key of what the owners of data have agreed to
 WEIGHTS = {
     "free": "the terms say nothing against publishing weights",
     "non-commercial": "weights for non-commercial use only",
@@ -24,7 +27,8 @@ def note_terms(config: PreTrainedConfig, folders: Iterable[str | Path]) -> None:
     """Record in the provenance, which weights keep wherever they go, the terms of the data in some folders.
 
     The terms of data that an earlier stage has seen stay; folders without terms, as of phantoms, add nothing. A data
-    set of the Hub, which has no report, is noted as one that binds its weights.
+    set of the Hub, which has no report, is noted as one that binds its weights, and atlases, whose terms no program
+    could read, by the names of their PDFs.
     """
     config.provenance = {**config.provenance, **_terms_in(folders)}
 
@@ -35,11 +39,25 @@ def _terms_in(folders: Iterable[str | Path]) -> dict[str, dict[str, str]]:
         if is_hub_name(folder):
             found[f"{PREFIX}{folder}"] = _terms_of_the_hub(str(folder))
             continue
+        found.update(_atlases(Path(folder) / EXTRACTION))
         report = Path(folder) / REPORT
         about = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
         if about.get("terms"):
             found[f"{PREFIX}{about['source']}"] = about["terms"]
     return found
+
+
+def _atlases(report: Path) -> dict[str, str]:
+    pdfs = json.loads(report.read_text(encoding="utf-8")).get("pdfs", {}) if report.is_file() else {}
+    return {
+        f"{ATLAS}{Path(name).name}": f"{pdf['pairs']} image–caption pairs"
+        + (
+            ", planted in a phantom"
+            if "truth" in pdf
+            else "; the rights are its publisher's, no terms were noted"
+        )
+        for name, pdf in pdfs.items()
+    }
 
 
 def _terms_of_the_hub(name: str) -> dict[str, str]:
@@ -62,7 +80,20 @@ def provenance_lines(provenance: Mapping[str, Any]) -> list[str]:
     return [f"- {key.replace('_', ' ')}: {_said(key, value)}" for key, value in provenance.items()]
 
 
+def permission_line(provenance: Mapping[str, Any]) -> str:
+    """What is known of the owners' written permission, in a sentence; nothing where there is none."""
+    found = provenance.get(PERMISSION)
+    if not found:
+        return ""
+    return (
+        f"Written permission for {' and '.join(found['for'])}: a file last changed on {found['date']}, "
+        f"SHA-256 `{found['sha256']}`, kept by the publisher."
+    )
+
+
 def _said(key: str, value: Any) -> str:
+    if key == PERMISSION:
+        return permission_line({key: value})
     if not key.startswith(PREFIX):
         return str(value)
     return f"{value['licence']}, <{value['homepage']}>; {WEIGHTS[value['weights']]}"

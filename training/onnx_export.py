@@ -27,7 +27,8 @@ from modeling_mamclip.onnx_mamclip import CLASSIFIER, IMAGE_ENCODER, TEXT_ENCODE
 from processing import MamClipImageProcessor
 
 from .initialization import quiet, read_weights
-from .release import copy_code, load_processor, new_folder, read_config, write_config, write_processor
+from .release import copy_code, load_processor, new_folder, write_config, write_processor
+from .release_weights import read_config
 from .runs import write_json
 
 TOLERANCE = 1e-4

@@ -6,7 +6,7 @@ import inspect
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ import modeling_mamclip
 import processing
 from modeling_mamclip import MamClipConfig
 
-from .card import model_card
-from .initialization import WEIGHTS_FILE, read_weights
+from .card import HASHED, REPO_ID, model_card
+from .card_results import Measured
+from .files import sha256_of
+from .initialization import WEIGHTS_FILE
+from .release_weights import ALIGNED, HEADS, has_all, merge_models
 
-ALIGNED, HEADS = ("vision_model.", "text_model."), ("birads_head.", "density_head.")
 # The Auto classes of a release: where our class is, and the tensors that it cannot do without.
 MODELS = {
     "AutoModel": ("modeling_mamclip.MamClipModel", ALIGNED),
@@ -43,11 +45,8 @@ PIPELINES = {
         "type": "multimodal",
     },
 }
-# Fields of a configuration that only say how the classifier was made; all others must agree with the pretraining's.
-CLASSIFIER_FIELDS = (
-    *("classifier_encoder", "classifier_dropout", "birads_temperature", "density_temperature"),
-    *("id2label", "label2id", "density_labels"),
-)
+
+Check = Callable[[Path], None]
 
 
 def write_release(
@@ -56,18 +55,23 @@ def write_release(
     pretrained: str | Path,
     classifier: str | Path | None = None,
     processor: str | Path | None = None,
-    results: Mapping[str, float] | None = None,
+    results: Sequence[Measured] = (),
     temperatures: Mapping[str, float] | None = None,
+    provenance: Mapping[str, Any] | None = None,
     phantom: bool = False,
     name: str = "MAM-CLIP",
+    repo_id: str = REPO_ID,
+    check: Check | None = None,
 ) -> None:
     """Write a folder that `AutoModel`, `AutoModelForImageClassification` and `pipeline` open by themselves.
 
     pretrained: folder of a MamClipForPreTraining; classifier: folder of a MamClipForImageClassification that was
     trained from it, or None; processor: folder of a MamClipProcessor (default: pretrained).
-    results: measured numbers for the model card, by name. temperatures: `birads_temperature`, `density_temperature` of
-    the configuration, where others than the classifier's. phantom: the weights come from phantoms, which the card
-    then says. `output` must not exist, and appears whole or not at all.
+    results: measured numbers for the model card. temperatures: `birads_temperature`, `density_temperature` of the
+    configuration, where others than the classifier's. provenance: what else it should say of the weights' origin.
+    phantom: the weights come from phantoms, which the card then says. repo_id: by which name the card's examples open
+    it. check: is given the finished folder, and raises where it is not to be. `output` must not exist, and appears
+    whole or not at all.
 
     Raises ValueError for folders that are no such models or do not fit together, FileNotFoundError for missing ones.
     """
@@ -75,8 +79,10 @@ def write_release(
     config, tensors = merge_models(pretrained, classifier)
     for field, value in (temperatures or {}).items():
         setattr(config, field, value)
+    config.provenance = {**config.provenance, **(provenance or {})}
     loaded = load_processor(processor or pretrained)
-    write_folder(output, config, tensors, loaded, name=name, results=results, phantom=phantom)
+    about = {"name": name, "results": results, "phantom": phantom, "repo_id": repo_id}
+    write_folder(output, config, tensors, loaded, check=check, **about)
 
 
 def refuse_existing(output: str | Path) -> None:
@@ -91,23 +97,28 @@ def write_folder(
     processor: processing.MamClipProcessor | processing.MamClipImageProcessor,
     *,
     name: str,
-    results: Mapping[str, float] | None = None,
+    results: Sequence[Measured] = (),
     phantom: bool = False,
+    repo_id: str = REPO_ID,
+    check: Check | None = None,
 ) -> None:
     """Write one model as a release, whole or not at all.
 
     tensors: of a pretrained model, of a classifier, or of both; the Auto classes of what is missing are left out.
-    processor: an image processor alone, where there is no text encoder.
+    processor: an image processor alone, where there is no text encoder. check: see `write_release`.
     """
     images = getattr(processor, "image_processor", processor)
     parts = {"aligned": has_all(tensors, ALIGNED), "classifies": has_all(tensors, HEADS)}
-    card = model_card(config, images, name=name, results=results or {}, phantom=phantom, **parts)
     with new_folder(output) as folder:
         save_file(dict(tensors), folder / WEIGHTS_FILE, metadata={"format": "pt"})
         write_config(folder, config, served_classes(tensors))
         write_processor(folder, processor)
         copy_code(folder)
+        about = {"phantom": phantom, "repo_id": repo_id, "files": hashes(folder), **parts}
+        card = model_card(config, images, name, results, **about)
         (folder / "README.md").write_text(card, encoding="utf-8")
+        if check:
+            check(folder)
 
 
 @contextmanager
@@ -121,81 +132,6 @@ def new_folder(output: str | Path) -> Iterator[Path]:
         folder.mkdir()
         yield folder
         folder.rename(output)
-
-
-def has_all(tensors: Iterable[str], prefixes: Iterable[str]) -> bool:
-    """Whether there is a tensor under each of the prefixes."""
-    return all(any(name.startswith(prefix) for name in tensors) for prefix in prefixes)
-
-
-# ---- weights
-
-
-def merge_models(
-    pretrained: str | Path, classifier: str | Path | None
-) -> tuple[MamClipConfig, dict[str, Tensor]]:
-    """One configuration and one set of tensors: the pretraining's, and the classifier's beside them."""
-    config, tensors = read_config(pretrained), read_weights(pretrained)
-    _need(tensors, ("vision_model.", "text_model."), pretrained, "pretrained")
-    if classifier is None:
-        return config, tensors
-    other, added = read_config(classifier), read_weights(classifier)
-    encoder = "classifier_vision_model." if other.classifier_encoder == "own" else "vision_model."
-    _need(added, (*HEADS, encoder), classifier, "classifier")
-    _compare_configs(config, other, pretrained, classifier)
-    if other.classifier_encoder == "shared":
-        _compare_encoders(tensors, added, pretrained, classifier)
-    for field in CLASSIFIER_FIELDS:
-        setattr(config, field, getattr(other, field))
-    config.provenance = {**config.provenance, **other.provenance}
-    parts = HEADS if other.classifier_encoder == "shared" else (*HEADS, encoder)
-    tensors.update({key: value for key, value in added.items() if key.startswith(parts)})
-    return config, tensors
-
-
-def read_config(folder: str | Path) -> MamClipConfig:
-    """The configuration of a MAM-CLIP folder with weights; ValueError or FileNotFoundError for any other."""
-    file = Path(folder) / "config.json"
-    if not file.is_file():
-        raise FileNotFoundError(f"{folder} is not a MAM-CLIP folder: it has no config.json.")
-    kind = json.loads(file.read_text(encoding="utf-8")).get("model_type")
-    if kind != MamClipConfig.model_type:
-        raise ValueError(f"{folder} holds a model of type {kind!r}; expected {MamClipConfig.model_type!r}.")
-    return MamClipConfig.from_pretrained(str(folder))
-
-
-def _need(tensors: Mapping[str, Tensor], prefixes: tuple[str, ...], folder: str | Path, role: str) -> None:
-    for prefix in prefixes:
-        if not any(key.startswith(prefix) for key in tensors):
-            raise ValueError(
-                f"{folder} has no tensors {prefix}*, so it cannot be the {role} model of a release."
-            )
-
-
-def _compare_configs(
-    config: MamClipConfig, other: MamClipConfig, pretrained: str | Path, classifier: str | Path
-) -> None:
-    """The two must have the same vision encoder."""
-    ours = {**config.vision_config.to_dict(), "projection_dim": config.projection_dim}
-    theirs = {**other.vision_config.to_dict(), "projection_dim": other.projection_dim}
-    for field, value in ours.items():
-        if theirs.get(field) != value:
-            raise ValueError(
-                f"{classifier} has {field} {theirs.get(field)!r} and {pretrained} has {value!r}; "
-                "a release needs a classifier that was trained from its pretrained model."
-            )
-
-
-def _compare_encoders(tensors, added, pretrained: str | Path, classifier: str | Path) -> None:
-    for key, value in added.items():
-        if key.startswith("vision_model.") and not value.equal(tensors[key]):
-            raise ValueError(
-                f"{classifier} shares its encoder, but {key} differs from that in {pretrained}; "
-                "it was trained from another model."
-            )
-
-
-# ---- files
 
 
 def served_classes(tensors: Iterable[str]) -> dict[str, str]:
@@ -249,6 +185,11 @@ def copy_code(folder: Path) -> None:
             target = folder / file.name
             if file.name != "__init__.py" and not (file.suffix == ".safetensors" and target.exists()):
                 shutil.copyfile(file, target)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Name → SHA-256 of the code and the weights in a release."""
+    return {file.name: sha256_of(file) for file in sorted(folder.iterdir()) if file.suffix in HASHED}
 
 
 def _write_json(file: Path, content: Mapping[str, Any]) -> None:

@@ -67,6 +67,12 @@ class CbisDdsmBuilder(RecordBuilder):
         "cbis_ddsm_split": Value("string"),  # training, test, or training and test
         "cbis_ddsm_pathology": Value("string"),  # the worst of the film's abnormalities, in the set's words
     }
+    rules = (
+        "A film of both a mass and a calcification table is one record, with the worst assessment and "
+        "all findings.",
+        "BI-RADS is the tables' assessment; density 1 to 4 is A to D.",
+        "A patient is an exam; patients of the training and of the test tables are together.",
+    )
     terms = Terms(
         licence="CC BY 3.0",
         citation="Sawyer-Lee, R., Gimenez, F., Hoogi, A., Rubin, D. (2016). Curated Breast Imaging Subset of Digital "

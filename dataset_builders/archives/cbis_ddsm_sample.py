@@ -26,6 +26,10 @@ class CbisDdsmSampleBuilder(RecordBuilder):
     Used without data_dir, it takes the films of the installed package.
     """
 
+    rules = (
+        "Side and view are read from the films' own tags, BI-RADS and density from CBIS-DDSM's tables.",
+        "A patient is an exam.",
+    )
     terms = CbisDdsmBuilder.terms
 
     @classmethod

@@ -104,6 +104,17 @@ class EmbedBuilder(RecordBuilder):
         "embed_ethnicity": Value("string"),
         "embed_exam": Value("string"),  # screening or diagnostic
     }
+    rules = (
+        "Images: FinalImageType 2D, views CC and MLO, no spot or magnification views (options "
+        "`synthetic`, `special_views`).",
+        "A breast has the worst assessment of its findings in the exam: A before B before N at "
+        "screening, K before M, S, P, B and N otherwise (option `keep_worst`).",
+        "The other breast of a bilateral exam with findings on one side alone is BI-RADS 1 (option "
+        "`contralateral`).",
+        "BI-RADS 3 is left out and 6 counts as 5 (options `drop_3`, `merge_6`); at most 25,000 images "
+        "each of BI-RADS 1 and 2, patient by patient in a random order (option `limits`).",
+        "Density is tissueden 1 to 4 as A to D, else unknown.",
+    )
     terms = Terms(
         licence="EMBED Research Use Agreement (non-commercial research; no redistribution)",
         citation="Jeong JJ, Vey BL, Bhimireddy A, et al. The EMory BrEast imaging Dataset (EMBED): A Racially Diverse, "

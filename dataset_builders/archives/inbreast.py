@@ -43,6 +43,11 @@ class InbreastBuilder(RecordBuilder):
     them. An exam is what one patient had on one acquisition date. Files of MLO views are called ML.
     """
 
+    rules = (
+        "The patient is the table's, or that in the file's name where circulated copies have removed it.",
+        "An exam is what one patient had on one acquisition date; files of MLO views are called ML.",
+        "BI-RADS 4a, 4b and 4c are 4; ACR 1 to 4 is density A to D.",
+    )
     terms = Terms(
         licence="INbreast: research, by agreement with the Breast Research Group, INESC Porto",
         citation="Moreira, I. C., Amaral, I., Domingues, I., Cardoso, A., Cardoso, M. J., Cardoso, J. S. (2012). "

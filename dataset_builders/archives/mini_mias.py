@@ -71,6 +71,12 @@ class MiniMiasBuilder(RecordBuilder):
             "string"
         ),  # benign or malignant, the worst of the film; none where normal
     }
+    rules = (
+        "There is no BI-RADS and no BI-RADS density in the set; tissue, abnormality and severity keep "
+        "their own columns.",
+        "Two films that follow each other are one patient: odd numbers count as left, even ones as right.",
+        "All films are MLO.",
+    )
     terms = Terms(
         licence="MIAS MiniMammographic Database licence agreement: research purposes only",
         citation="Suckling, J., Parker, J., Dance, D., Astley, S., Hutt, I., Boggis, C., Ricketts, I., Stamatakis, E., "

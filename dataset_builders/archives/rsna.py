@@ -35,6 +35,11 @@ class RsnaBuilder(RecordBuilder):
         "rsna_age": Value("float32"),
         **{f"rsna_{flag}": Value("bool") for flag in FLAGS},
     }
+    rules = (
+        "Only the training set has labels; the test set is not read.",
+        "BI-RADS 0, 1 or 2 of the breast, or none, and density A to D, or none, as in the table.",
+        "Which images belong to one exam is not told: a patient is an exam.",
+    )
     terms = Terms(
         licence="RSNA: non-commercial use, academic research and education",
         citation="Carr, C., Kitamura, F., Partridge, G., et al. (2022). RSNA Screening Mammography Breast Cancer "

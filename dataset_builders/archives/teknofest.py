@@ -58,6 +58,13 @@ class TeknofestBuilder(RecordBuilder):
     """
 
     BUILDER_CONFIG_CLASS = TeknofestConfig
+    rules = (
+        "From the sheets (DICOM): a patient of BI-RADS 1 has 1 on both sides; findings on one side give "
+        "that breast her score and the other 1; findings on both sides or none give both her score. Both"
+        " views have their breast's label.",
+        "From the preprocessed copy (PNG, Parquet): every image has the label of its own entry.",
+        "A patient is an exam; patients whose rows contradict each other are left out.",
+    )
     terms = Terms(
         licence="CC BY-NC 4.0 (preprocessed copy); DICOM under the terms of the Turkish Ministry of Health",
         citation="Koç U, Karakaş E, Sezer EA, et al. MammosighTR: Nationwide Breast Cancer Screening Mammogram Dataset "

@@ -37,6 +37,11 @@ class VindrBuilder(RecordBuilder):
     """
 
     own_features = {"vindr_split": Value("string")}  # training or test, as published
+    rules = (
+        "BI-RADS and density are those of the breast; the tables name no patient, so that an exam is a "
+        "patient.",
+        "Training and test images are together; `vindr_split` tells them apart.",
+    )
     terms = Terms(
         licence="PhysioNet Restricted Health Data License 1.5.0",
         citation="Nguyen, H. T., Nguyen, H. Q., Pham, H. H., Lam, K., Le, L. T., Dao, M., Vu, V. (2023). "
