@@ -5,8 +5,15 @@ In an editable install they are importable from everywhere, so leaving the check
 
 import sys
 
-OURS = {"modeling_mamclip", "processing", "training", "evaluation", "dataset_builders"}
-OURS |= {"inference", "train_scripts"}
+OURS = {
+    "modeling_mamclip",
+    "processing",
+    "inference",
+    "training",
+    "evaluation",
+    "dataset_builders",
+    "train_scripts",
+}
 
 
 class Blocker:
