@@ -25,6 +25,8 @@ try:
     import onnxruntime
 except ImportError:
     onnxruntime = None
+else:
+    onnxruntime.disable_telemetry_events()  # reading a mammogram tells nobody
 
 CLASSIFIER, IMAGE_ENCODER, TEXT_ENCODER = "classifier.onnx", "image_encoder.onnx", "text_encoder.onnx"
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # in the order of preference
