@@ -44,6 +44,7 @@ def main() -> None:
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
+        sys.exit(0)  # as argparse does for the scripts' own help
     elif words[0] == "--version":
         print(f"{COMMAND} {installed_version()}")
     else:
