@@ -121,14 +121,14 @@ class MamClipTextEncoder(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """input_ids (B, T); attention_mask (B, T), or None to attend to all → states (B, T, D), projected (B,
         P)."""
-        packed = PackedRows(attention_mask) if self._packs(attention_mask) else None
+        packed = PackedRows(attention_mask) if self.packs(attention_mask) else None
         if packed is not None and packed.saving:
             states = self._packed_states(input_ids, packed)
         else:
             states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return states, self.projection(self.pooled(states, attention_mask))
 
-    def _packs(self, attention_mask: Tensor | None) -> bool:
+    def packs(self, attention_mask: Tensor | None) -> bool:
         """Whether captions may be read end to end: BERT alone takes positions and masks for it as they are, its fused
         attention a mask of booleans; a compiled model wants shapes that do not change with every batch."""
         config = self.encoder.config

@@ -100,11 +100,25 @@ def test_pairs_that_only_fill_a_batch_up_do_not_count():
     )
 
 
-def test_captions_of_like_length_share_a_part_and_padding_is_left_out():
-    model, seen = model_with(), []
-    model.text_model.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
+def parts_seen(model):
+    """Lengths of the captions that the text encoder reads at a time."""
+    seen = []
+    model.text_model.register_forward_pre_hook(lambda _, given: seen.append(given[1].sum(dim=1).tolist()))
     of_parts(model, batch(masked="themselves"), micro_batch=3)
-    assert seen == [(3, 9), (3, 9), (2, 6)] * 2
+    return seen[: len(seen) // 2], seen[len(seen) // 2 :]
+
+
+def test_captions_that_are_padded_share_a_part_with_those_of_like_length():
+    model, widths = model_with(), []
+    model.text_model.encoder.set_attn_implementation("eager")
+    model.text_model.register_forward_pre_hook(lambda _, given: widths.append(given[0].shape[1]))
+    first, second = parts_seen(model)
+    assert first == second == [[9, 9, 9], [9, 9, 9], [6, 4]] and widths == [9, 9, 6] * 2
+
+
+def test_captions_that_are_read_end_to_end_make_parts_of_about_as_many_tokens():
+    first, second = parts_seen(model_with())
+    assert first == second == [[9, 9, 6], [9, 9, 4], [9, 9]]
 
 
 def test_both_passes_drop_the_same():
@@ -155,10 +169,20 @@ def of_the_whole_replayed(processes, size):
         torch.manual_seed(SEED + rank)
         lengths = given["attention_mask"][rows].sum(dim=1)
         whole = size >= len(rows)
-        order = rows if whole else rows[lengths.argsort(descending=True, stable=True)]
-        for part in order.split(size):
+        order = rows[lengths.argsort(descending=True, stable=True)]
+        for part in [rows] if whole else dealt(order, size):
             outputs.append((part, output_of(model, given, part, whole)))
     return loss_and_gradients(model, given["caption_ids"], outputs)
+
+
+def dealt(order, size):
+    """Rows to as many parts as are needed, to and fro, as cards to players."""
+    players = -(-len(order) // size)
+    hands = [[] for _ in range(players)]
+    for turn, cards in enumerate(order.split(players)):
+        for hand, card in zip(hands, reversed(cards) if turn % 2 else cards, strict=False):
+            hand.append(card)
+    return [torch.stack(hand) for hand in hands]
 
 
 def output_of(model, given, rows, whole):

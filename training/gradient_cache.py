@@ -50,7 +50,7 @@ def cached_backward(
     """
     core: MamClipForPreTraining = accelerator.unwrap_model(model)
     inputs = _without_fillers(accelerator, inputs, real)
-    parts = _parts(inputs, micro_batch)
+    parts = _parts(core, inputs, micro_batch)
     words = _count(accelerator, inputs).clamp(min=1)
     run = _Replay(accelerator, model, inputs, parts)
     contrast = _contrast(accelerator, core, run.embeddings(), inputs.get("caption_ids"), real)
@@ -76,15 +76,23 @@ def cached_backward(
 # ---- the batch and its parts
 
 
-def _parts(inputs: Batch, size: int) -> list[Tensor]:
-    """The batch in parts of at most `size` pairs, captions of like length together: row numbers (≤ size,) of each."""
+def _parts(core: MamClipForPreTraining, inputs: Batch, size: int) -> list[Tensor]:
+    """The batch in parts of at most `size` pairs: row numbers (≤ size,) of each.
+
+    Where captions are padded, those of like length go together, the longest first, so that memory peaks at once. Where
+    they are read end to end, every part has about as many tokens: they are dealt out, the longest first, to and fro.
+    """
     ids, mask = inputs["input_ids"], inputs.get("attention_mask")
     if not 0 < size < len(ids):
         return [torch.arange(len(ids), device=ids.device)]
     lengths = ids.new_zeros(len(ids)) if mask is None else mask.sum(dim=1)
-    return list(
-        lengths.argsort(descending=True, stable=True).split(size)
-    )  # the longest first: memory peaks at once
+    order = lengths.argsort(descending=True, stable=True)
+    if not core.text_model.packs(mask):
+        return list(order.split(size))
+    count = -(-len(ids) // size)
+    rounds = order.split(count)
+    turns = [row.flip(0) if number % 2 else row for number, row in enumerate(rounds)]
+    return [torch.stack([row[part] for row in turns if part < len(row)]) for part in range(count)]
 
 
 def _part(inputs: Batch, rows: Tensor) -> Batch:
