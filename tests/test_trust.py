@@ -282,4 +282,5 @@ def test_every_card_says_that_it_is_for_research(artefacts):
     card = (made / "mamclip" / "README.md").read_text()
     assert "Research use only" in card and "ot a medical device" in card
     assert RESEARCH_SHORT in (ROOT / "training" / "adapters.py").read_text().lower()
-    assert "research only" in (made / "records" / "README.md").read_text()
+    card = (made / "records" / "README.md").read_text()
+    assert "Research use only" in card and "Not a medical device" in card
