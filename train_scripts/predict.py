@@ -199,7 +199,7 @@ def find_deadly(args, files: dict[str, Path], classifier, how: ReadingOptions, j
 
 def write_results(args: argparse.Namespace, classifier, captions, journal: Journal) -> dict[str, Any]:
     """Tables and page from the journal, which is then given up → what about.json says."""
-    phantom = from_phantoms(args.model, classifier.config)
+    phantom = from_phantoms(classifier.config)
     tables = write_tables(args.output, journal.rows(), args.pooling, notice_on(phantom))
     about = {
         "note": RESEARCH,

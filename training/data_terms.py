@@ -13,6 +13,7 @@ from .sources import is_hub_name
 
 REPORT = "build_report.json"  # what build_dataset.py writes beside its data
 EXTRACTION = "extraction.json"  # what extract_pairs.py writes beside its pairs
+PHANTOM = "phantom"  # the key of weights that come from phantoms
 ATLAS = "atlas_"  # of keys in the provenance; the name of a PDF follows
 PREFIX = "data_"  # of keys in the provenance; the name of the data set follows
 PERMISSION = "permission"  # the key of what the owners of data have agreed to
@@ -77,7 +78,8 @@ def data_terms(provenance: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 
 def provenance_lines(provenance: Mapping[str, Any]) -> list[str]:
     """What weights were made from, as the items of a list in Markdown."""
-    return [f"- {key.replace('_', ' ')}: {_said(key, value)}" for key, value in provenance.items()]
+    told = {key: value for key, value in provenance.items() if key != PHANTOM}  # the card says that by itself
+    return [f"- {key.replace('_', ' ')}: {_said(key, value)}" for key, value in told.items()]
 
 
 def permission_line(provenance: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from modeling_mamclip import MamClipConfig
 
 from .card import HASHED, REPO_ID, model_card
 from .card_results import Measured
+from .data_terms import PHANTOM
 from .files import sha256_of
 from .initialization import WEIGHTS_FILE
 from .release_weights import ALIGNED, HEADS, has_all, merge_models
@@ -107,6 +108,11 @@ def write_folder(
     tensors: of a pretrained model, of a classifier, or of both; the Auto classes of what is missing are left out.
     processor: an image processor alone, where there is no text encoder. check: see `write_release`.
     """
+    if phantom:
+        config.provenance = {
+            **config.provenance,
+            PHANTOM: True,
+        }  # what reads with the release says so as well
     images = getattr(processor, "image_processor", processor)
     parts = {"aligned": has_all(tensors, ALIGNED), "classifies": has_all(tensors, HEADS)}
     with new_folder(output) as folder:
