@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from .heatmaps import overlay
+from .notices import RESEARCH_SHORT
 from .pictures import FRAME
 
 PANEL_WIDTH, PANEL_HEIGHT = 1.75, 2.5  # inches
 MARGINS = {"left": 0.005, "right": 0.995, "top": 0.9, "bottom": 0.01, "wspace": 0.04, "hspace": 0.16}
 FOOT = 0.3  # inches below, for the notice
-NOTICE = "Research use only, not a medical device."
+NOTICE = f"{RESEARCH_SHORT.capitalize()}."
 
 
 @dataclass(frozen=True)

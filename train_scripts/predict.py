@@ -90,6 +90,12 @@ def parse_args() -> argparse.Namespace:
         action="store_true",
         help="read grey DICOM images that are no mammograms, with a warning",
     )
+    add_computing_arguments(parser)
+    add_page_arguments(parser)
+    return checked(parser, parser.parse_args())
+
+
+def add_computing_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: a GPU where there is one)")
     parser.add_argument(
         "--dtype", choices=DTYPES, default="float32", help="of the network (default: %(default)s)"
@@ -101,13 +107,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=int, default=0, help="processes that read ahead, for GPUs (default: %(default)s)"
     )
+
+
+def add_page_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report-images", type=int, default=200, help="pictures in the page, at most (default: %(default)s)"
     )
     parser.add_argument(
         "--credit", default="", help="whose images they are and under which licence, for the page"
     )
-    args = parser.parse_args()
+
+
+def checked(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.Namespace:
+    """The arguments, where their numbers can be."""
     for name, least in (("batch_size", 1), ("captions", 1), ("workers", 0), ("report_images", 0)):
         if getattr(args, name) < least:
             parser.error(
