@@ -123,7 +123,7 @@ def test_predictions_say_who_what_and_how_sure(name, whole_run, place):
         assert [classes[place] for place in scores.argmax(axis=1)] == table[f"predicted_{task}"].to_pylist()
 
 
-def test_predictions_are_those_of_results_and_of_the_saved_model(whole_run, place):
+def test_predictions_are_those_of_results(whole_run):
     found = pq.read_table(whole_run / "predictions.parquet").to_pylist()
     known = [row for row in found if row["birads"] is not None]
     columns = [[FIVE_CLASSES.index(row[name]) for row in known] for name in ("birads", "predicted_birads")]
@@ -132,6 +132,10 @@ def test_predictions_are_those_of_results_and_of_the_saved_model(whole_run, plac
     columns = [["ABCD".index(row[name]) for row in known] for name in ("density", "predicted_density")]
     assert density_metrics(*columns)["density_f1"] == pytest.approx(results(whole_run)["density_f1"])
 
+
+@pytest.mark.parametrize("name", ["predictions.parquet", "validation_predictions.parquet"])
+def test_predictions_are_those_of_the_saved_model(name, whole_run, place):
+    found = pq.read_table(whole_run / name).to_pylist()
     model = MamClipForImageClassification.from_pretrained(whole_run).eval()
     images = load_table(place / "records", RECORD_COLUMNS, "build_dataset.py")["image"]
     prepared = AutoImageProcessor.from_pretrained(whole_run)(

@@ -24,6 +24,7 @@ from training.compilation import compile_parts
 from training.option_parser import parse_options
 from training.options import PretrainingOptions
 from training.progress import Meter, Progress, peak_memory
+from training.trainers import training_arguments
 from training.validation import mean_recall
 
 LAUNCHES = SCRIPTS.parent / "configs" / "accelerate"
@@ -294,6 +295,12 @@ def test_bf16_trains_with_losses_in_float32(own_precision, folder, tmp_path, mon
         losses[precision] = [row["train_loss"] for row in results(tmp_path / precision)["history"]]
     assert losses["bf16"] != losses["fp32"]
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
+
+
+def test_bf16_needs_no_gpu(own_precision, tmp_path):
+    given = PretrainingOptions(output=str(tmp_path), precision="bf16")
+    found = training_arguments(given, best="eval_loss", greater_is_better=False)
+    assert found.bf16 and found.use_cpu == (not torch.accelerator.is_available())
 
 
 @pytest.mark.slow

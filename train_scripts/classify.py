@@ -98,8 +98,8 @@ def main() -> None:
     trainer = new_trainer(options, arguments, model, examples, data)
     trainer.add_callback(clock)
     trainer.train(resume_from_checkpoint=last_checkpoint(options.output))
-    tested = predictions_of(trainer, examples, data, data.split.test)
-    validated = predictions_of(trainer, examples, data, data.split.validation)
+    tested = of_tasks(trainer.logits_of(replace(examples, rows=data.split.test)), data)
+    validated = of_tasks(trainer.validation_logits(), data)
     best = model if on_features(options) else trainer.whole_model()
     if trainer.is_world_process_zero():
         results = {
@@ -219,12 +219,10 @@ def known_scores(
     return scores
 
 
-def predictions_of(
-    trainer: ClassificationTrainer, examples: LabelledExamples, data: LabelledData, rows: list[int]
-) -> dict[str, np.ndarray]:
+def of_tasks(logits: tuple[np.ndarray, ...], data: LabelledData) -> dict[str, np.ndarray]:
     """Task → logits (rows, classes); of tasks that were learned."""
-    logits = dict(zip(TASKS, trainer.predict(replace(examples, rows=rows)).predictions, strict=True))
-    return {task: logits[task] for task in data.tasks}
+    found = dict(zip(TASKS, logits, strict=True))
+    return {task: found[task] for task in data.tasks}
 
 
 def test_scores(records: Dataset, data: LabelledData, logits: Mapping[str, np.ndarray]) -> dict:

@@ -39,7 +39,7 @@ from training.option_parser import parse_options
 from training.options import PretrainingOptions
 from training.pretraining import (
     augmentation,
-    embed_pairs,
+    embed_examples,
     masking,
     mixed_order,
     new_model,
@@ -112,7 +112,7 @@ def main() -> None:
     trainer.train(resume_from_checkpoint=last_checkpoint(options.output))
     best = trainer.whole_model()
     if trainer.is_world_process_zero():
-        retrieval = retrieval_metrics(*embed_pairs(best, held_out, collator, options.batch_size))
+        retrieval = retrieval_metrics(*embed_examples(best, held_out, collator, options.batch_size))
         results = {
             "history": epoch_history(trainer.state.log_history),
             "retrieval": retrieval,

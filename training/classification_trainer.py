@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
+from transformers.trainer_utils import EvalLoopOutput
 
 from .masking import IGNORED
 from .trainers import PartwiseTrainer, rest_frozen_statistics
@@ -18,6 +20,8 @@ class ClassificationTrainer(PartwiseTrainer):
 
     class_weights (classes,): weigh the classes of one of the two; weighted: the name of its labels in a batch. Where
     batch norms learn, an epoch's last batch is left out if it would have one image (`lone_image`).
+
+    evaluated: step → what the model said of the validation images then; of the last evaluation and the best one.
     """
 
     def __init__(
@@ -29,6 +33,24 @@ class ClassificationTrainer(PartwiseTrainer):
     ):
         super().__init__(*args, **kwargs)
         self.class_weights, self.weighted = class_weights, weighted
+        self.evaluated: dict[int, Any] = {}
+
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        if metric_key_prefix == "eval":
+            best = self.state.best_global_step
+            kept = {step: said for step, said in self.evaluated.items() if step == best}
+            self.evaluated = {**kept, self.state.global_step: output.predictions}
+        return output
+
+    def logits_of(self, examples: Dataset) -> tuple[np.ndarray, ...]:
+        """What the best model says of the examples: BI-RADS (N, 5) and density (N, 4) logits."""
+        return self.predict(examples).predictions
+
+    def validation_logits(self) -> tuple[np.ndarray, ...]:
+        """The same of the validation images: as said when the checkpoint was chosen, if this process was there."""
+        known = self.evaluated.get(self.state.best_global_step)
+        return self.logits_of(self.eval_dataset) if known is None else known
 
     def get_train_dataloader(self) -> DataLoader:
         images, alone = len(self.train_dataset), self.accelerator.num_processes == 1

@@ -163,7 +163,7 @@ def masking(options: PretrainingOptions, tokenizer: PreTrainedTokenizerBase) -> 
 
 
 @torch.inference_mode()
-def embed_pairs(
+def embed_examples(
     model: MamClipForPreTraining, examples: PairExamples, collator: Collator, batch_size: int
 ) -> tuple[Tensor, Tensor, list[int]]:
     """Pairs as they are → image embeddings (N, P), caption embeddings (N, P), caption numbers (N)."""

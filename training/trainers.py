@@ -109,7 +109,8 @@ def _precision(wanted: str) -> dict[str, bool]:
         wanted = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
         if wanted not in ("bf16", "fp16"):
             wanted = _best_precision()
-    return {"bf16": wanted == "bf16", "fp16": wanted == "fp16"}
+    on_cpu = wanted == "bf16" and not torch.accelerator.is_available()  # TrainingArguments wants to be told
+    return {"bf16": wanted == "bf16", "fp16": wanted == "fp16", "use_cpu": on_cpu}
 
 
 def _best_precision() -> str:
