@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help install ocr chromium demo compare compare-batches test test-slow lint app bench clean
+.PHONY: help install ocr chromium demo compare compare-batches phantom mini-mias test test-slow lint app bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -13,6 +13,8 @@ help:
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make compare    pretrained against unpretrained encoder with few labels, three seeds (after make demo)"
 	@echo "make compare-batches  an exact batch of 64 against 8 pairs at a time, three seeds (after make demo)"
+	@echo "make phantom    captions against labels on phantoms, the paper's section 4 in small (hours; docs/results)"
+	@echo "make mini-mias MINI_MIAS=DIR  what frozen encoders know of real films, after make phantom (docs/results)"
 	@echo "make app        the demo page on the release in mamclip/ (after make demo)"
 	@echo "make bench      speed and memory, as ratios"
 	@echo "make lint       ruff check and ruff format --check"
@@ -35,6 +37,9 @@ chromium:
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || bash .ci/apt_install.sh chromium
 
 include demo.mk
+
+phantom mini-mias: $(READY)
+	$(MAKE) -f experiments.mk $@ VENV=$(VENV)
 
 test: $(READY) ocr chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

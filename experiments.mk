@@ -1,4 +1,4 @@
-# Captions against labels, on data that anyone has: `make -f experiments.mk phantom`, and `mini-mias` after it.
+# Captions against labels, on data that anyone has: `make phantom`, and `make mini-mias MINI_MIAS=DIR` after it.
 # Each step is a command that you could type yourself; what is there already is not made again, and two shards of a
 # learning curve share its runs. What is worth keeping goes into docs/results.
 VENV      ?= .venv
@@ -51,7 +51,7 @@ phantom: $(P)/curve/results.json
 
 # 4. mini-MIAS: pretraining on the captions outside each fold, then all encoders frozen.
 $(M)/records/dataset_info.json:
-	@test -d "$(MINI_MIAS)" || { echo "error: MINI_MIAS is no folder; give that of mini-MIAS: make -f experiments.mk mini-mias MINI_MIAS=DIR"; exit 2; }
+	@test -d "$(MINI_MIAS)" || { echo "error: MINI_MIAS is no folder; give that of mini-MIAS: make mini-mias MINI_MIAS=DIR"; exit 2; }
 	mkdir -p $(M)
 	$(PYTHON) train_scripts/build_dataset.py --dataset mini_mias --data-dir $(MINI_MIAS) --captions \
 	    --cache-dir $(M)/cache --output $(M)/records
