@@ -34,9 +34,10 @@ from transformers import ModernBertConfig, ModernBertModel
 from modeling_mamclip import MamClipForImageClassification, MamClipForPreTraining
 from training.adapters import add_adapters, merge_adapters, write_adapter
 from training.classification import classifier_model, classifier_processor
+from training.classification_options import ClassificationOptions
 from training.option_parser import option_words, parse_options
-from training.options import ClassificationOptions, PretrainingOptions
 from training.pretraining import new_model
+from training.pretraining_options import PretrainingOptions
 from training.runs import finish_run, start_run
 
 HERE = Path(__file__).parent

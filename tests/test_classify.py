@@ -27,11 +27,11 @@ from evaluation.metrics import birads_metrics, density_metrics
 from evaluation.prediction_table import prediction_table
 from modeling_mamclip import MamClipForImageClassification
 from modeling_mamclip.encoders_mamclip import MamClipVisionEncoder
+from training.classification_options import ClassificationOptions
 from training.classification_trainer import lone_image
 from training.data import RECORD_COLUMNS
 from training.features import ProbeHeads
 from training.mixing import balanced_order
-from training.options import ClassificationOptions
 from training.origin import data_fingerprint
 from training.sources import load_table
 

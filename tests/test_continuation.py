@@ -15,7 +15,7 @@ from tiny_training import SCRIPTS, before_training, pairs, run, words
 from modeling_mamclip import MamClipForPreTraining
 from training.continuation import with_start
 from training.option_parser import parse_options
-from training.options import PretrainingOptions
+from training.pretraining_options import PretrainingOptions
 
 GOLDEN = Path(__file__).resolve().parent / "golden" / "published_tiny"
 PRETRAIN = "pretrain.py"

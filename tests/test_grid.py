@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from evaluation import curve_plots
 from evaluation.line_styles import STYLES, line_style
 from training.cell_lock import locked
+from training.classification_options import LearningCurveOptions, sample_count
 from training.grid import plan, shard_of, table2_sizes
-from training.options import LearningCurveOptions, sample_count
 
 HOLD = """
 import sys, time

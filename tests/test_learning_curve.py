@@ -18,9 +18,9 @@ from tiny_training import records
 
 from training.callbacks import SetEpoch
 from training.cell_lock import locked
+from training.classification_options import ClassificationOptions, LearningCurveOptions
 from training.grid import plan
 from training.option_parser import option_words, parse_options
-from training.options import ClassificationOptions, LearningCurveOptions
 
 SCRIPT = Path(__file__).resolve().parent.parent / "train_scripts" / "learning_curve.py"
 CONFIG = {

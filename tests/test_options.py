@@ -6,16 +6,12 @@ from pathlib import Path
 import pytest
 
 from training.augmentation import Augmentation
+from training.classification_options import ClassificationOptions, LearningCurveOptions
 from training.cli import one_sentence
 from training.option_parser import parse_options
-from training.options import (
-    BIOMEDBERT,
-    ClassificationOptions,
-    LearningCurveOptions,
-    PretrainingOptions,
-    option,
-)
+from training.options import option
 from training.pretraining import augmentation
+from training.pretraining_options import BIOMEDBERT, PretrainingOptions
 from training.trainers import training_arguments
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"

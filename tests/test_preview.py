@@ -8,7 +8,7 @@ from tiny_training import CAPTIONS, SMALL, SMALL_PAIRS, mammogram, pairs, run, s
 
 from evaluation.augmented_pairs import AugmentedPair, Drawn, changed_words, write_augmented_pairs
 from training.data import PAIR_COLUMNS
-from training.options import PretrainingOptions
+from training.pretraining_options import PretrainingOptions
 from training.preview import preview_pairs, unclear_captions
 from training.sources import load_table
 

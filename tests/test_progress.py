@@ -22,7 +22,7 @@ from training.callbacks import epoch_history
 from training.cli import one_sentence
 from training.compilation import compile_parts
 from training.option_parser import parse_options
-from training.options import PretrainingOptions
+from training.pretraining_options import PretrainingOptions
 from training.progress import Meter, Progress, peak_memory
 from training.trainers import training_arguments
 from training.validation import mean_recall

@@ -8,7 +8,7 @@ import datasets
 import pytest
 
 from training.checkpoints import seal
-from training.options import PretrainingOptions
+from training.pretraining_options import PretrainingOptions
 from training.runs import CHECKPOINTS, finish_run, last_checkpoint, open_run, start_run, write_json
 
 

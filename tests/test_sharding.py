@@ -24,8 +24,8 @@ from tiny_training import SCRIPTS, run
 from transformers import TrainingArguments
 
 from training.checkpoints import MANIFEST
+from training.classification_options import ClassificationOptions
 from training.launching import refuse_launch, refuse_with_fsdp
-from training.options import ClassificationOptions
 from training.sharding import WEIGHTS, choose_units, refuse_statistics
 
 FSDP = SCRIPTS.parent / "configs" / "accelerate" / "fsdp.yaml"

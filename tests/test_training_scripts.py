@@ -25,9 +25,9 @@ from dataset_builders.labelled_splits import split_patients
 from modeling_mamclip import MamClipForPreTraining
 from processing import MamClipProcessor
 from training.classification import balanced_weights
+from training.classification_options import ClassificationOptions
 from training.classification_trainer import weighted_cross_entropy
 from training.masking import IGNORED
-from training.options import ClassificationOptions
 
 CLASSIFY = "classify.py"
 BATCH_NORMS = {**SMALL["model_args"], "norm_layer": "batchnorm2d", "conv_mlp": True}

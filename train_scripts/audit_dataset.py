@@ -36,9 +36,10 @@ from dataset_builders.labelled_splits import class_indices, row_folds, who_belon
 from dataset_builders.near_duplicates import MOST
 from evaluation.audit_page import write_audit
 from evaluation.pictures import small_picture
+from training.classification_options import ClassificationOptions
 from training.cli import ScriptParser, run_script
 from training.data import PAIR_COLUMNS, RECORD_COLUMNS
-from training.options import ClassificationOptions, PretrainingOptions
+from training.pretraining_options import PretrainingOptions
 from training.release import new_folder, refuse_existing
 from training.runs import write_json
 from training.sources import load_table

@@ -38,6 +38,7 @@ from training.classification import (
     labelled_examples,
     silence_heads,
 )
+from training.classification_options import ClassificationOptions
 from training.classification_trainer import ClassificationTrainer, lone_image
 from training.cli import run_script
 from training.data import RECORD_COLUMNS, Collator, LabelledExamples
@@ -45,7 +46,6 @@ from training.data_terms import data_terms, note_terms
 from training.features import ProbeHeads, as_it_is, encoder_features, with_features
 from training.mixing import balanced_order
 from training.option_parser import parse_options
-from training.options import ClassificationOptions
 from training.origin import TrainingClock, origin
 from training.pretraining import augmentation, save_pretrained
 from training.resized_images import resized

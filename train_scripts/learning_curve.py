@@ -43,12 +43,12 @@ from evaluation.notices import notices
 from evaluation.prediction_origin import refuse_other_data
 from training.cell_lock import locked
 from training.classification import classifier_model, classifier_processor
+from training.classification_options import LearningCurveOptions
 from training.classification_trainer import lone_image
 from training.cli import run_script
 from training.data import RECORD_COLUMNS
 from training.grid import RUNS, Cell, arms, data_facts, plan, shard_of, table2_sizes
 from training.option_parser import option_words, parse_options
-from training.options import LearningCurveOptions
 from training.resized_images import resized
 from training.runs import RESULTS, open_run, read_json, write_json, write_whole
 from training.slurm import array_script

@@ -36,7 +36,6 @@ from training.data import PAIR_COLUMNS, Collator, PairExamples, only_mammograms
 from training.data_terms import data_terms, note_terms
 from training.frozen_text import with_pooled_captions
 from training.option_parser import parse_options
-from training.options import PretrainingOptions
 from training.pretraining import (
     augmentation,
     embed_examples,
@@ -48,6 +47,7 @@ from training.pretraining import (
     resized_pairs,
     save_pretrained,
 )
+from training.pretraining_options import PretrainingOptions
 from training.preview import preview_pairs, unclear_captions
 from training.runs import finish_run, last_checkpoint, note_held_out, open_run, start_run
 from training.sources import load_table

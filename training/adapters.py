@@ -17,9 +17,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from .classification_options import ClassificationOptions
 from .data_terms import provenance_lines
 from .initialization import name_of
-from .options import ClassificationOptions, PretrainingOptions, TrainingOptions
+from .options import TrainingOptions
+from .pretraining_options import PretrainingOptions
 
 ADAPTER = "adapter"  # the folder beside a run's model
 WEIGHTS = "adapter_model.safetensors"

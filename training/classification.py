@@ -14,11 +14,11 @@ from modeling_mamclip import MamClipForImageClassification
 from processing import MamClipImageProcessor
 
 from .adapters import add_adapters
+from .classification_options import ClassificationOptions
 from .compilation import compile_parts
 from .data import Images, LabelledExamples
 from .initialization import new_classifier
 from .masking import IGNORED
-from .options import ClassificationOptions
 
 PAPER_SIZE = (1024, 768)
 

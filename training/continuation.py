@@ -9,7 +9,7 @@ from typing import Any
 from modeling_mamclip import MamClipConfig
 from processing import MamClipImageProcessor
 
-from .options import PretrainingOptions
+from .pretraining_options import PretrainingOptions
 from .release import load_processor
 
 # Fields of MamClipConfig that concern the loss, and neither the weights nor what the network computes of them.

@@ -11,8 +11,8 @@ from typing import Any
 
 import datasets
 
+from .classification_options import ClassificationOptions, LearningCurveOptions
 from .initialization import IMAGENET
-from .options import ClassificationOptions, LearningCurveOptions
 from .origin import LABELS, data_fingerprint
 
 RUNS = "runs"

@@ -26,7 +26,8 @@ from .gradient_cache import refuse_batch_norms
 from .initialization import continued_model, new_pretraining_model
 from .masking import WordMasking, encode_captions
 from .mixing import MixedOrder
-from .options import PretrainingOptions, TrainingOptions
+from .options import TrainingOptions
+from .pretraining_options import PretrainingOptions
 from .release import load_processor
 from .resized_images import RESIZED, resized
 

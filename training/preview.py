@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from .caption_sides import Flips, flipped
 from .data import PairExamples
-from .options import PretrainingOptions
 from .pretraining import augmentation, new_processor, pair_examples, resized_pairs
+from .pretraining_options import PretrainingOptions
 
 DONE = {
     Flips(False, False): "not flipped",
