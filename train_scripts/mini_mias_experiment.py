@@ -15,26 +15,22 @@ encoder named captions=PRETRAINED{fold} is then the folder PRETRAINED0 where fol
 """
 
 import argparse
-import json
 import platform
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-import torch
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tqdm import tqdm
 
 from dataset_builders.folds import patient_folds
 from evaluation.comparison import markdown, mean_and_std
@@ -43,24 +39,27 @@ from evaluation.curve_tables import p_value, signed
 from evaluation.notices import RESEARCH
 from evaluation.patient_bootstrap import Predicted
 from evaluation.report_tables import bounds, number
-from processing import MamClipImageProcessor
 from training.cli import ScriptParser, run_script
 from training.embedding import load_aligned
+from training.film_features import (
+    RANDOM,
+    Features,
+    Films,
+    encoder_features,
+    random_features,
+    texture_features,
+)
 from training.grid import data_facts
-from training.initialization import new_classifier
 from training.runs import RESULTS, write_json, write_whole
 from training.sources import load_table
-from training.texture_statistics import texture_statistics
 
 COLUMNS = ("image", "patient_id", "mini_mias_tissue", "mini_mias_abnormality")
 TASKS = {"tissue": ("F", "G", "D"), "abnormal": ("normal", "abnormal")}
 TITLES = {"tissue": "tissue F, G, D", "abnormal": "normal, abnormal"}
 FOLDS = 4
-RANDOM, TEXTURE, MAJORITY = "random weights", "texture statistics", "commonest class"
+TEXTURE, MAJORITY = "texture statistics", "commonest class"
 STRENGTHS = np.logspace(-4, 0, 5)
-SIZE = (256, 192)  # of the images whose texture is measured
 PACKAGES = ("torch", "transformers", "timm", "scikit-learn", "numpy", "scipy")
-Features = Callable[[int, int], np.ndarray]  # fold, repetition → (N, F) of all films
 
 
 def main() -> None:
@@ -151,23 +150,6 @@ def check_output(output: Path) -> None:
         raise ValueError(f"{output} is not empty and holds no such experiment; give another --output.")
 
 
-class Films:
-    """The films as image processors make them, each way once."""
-
-    def __init__(self, table: datasets.Dataset):
-        self.table = table
-        self.ready: dict[str, torch.Tensor] = {}
-
-    def pixels(self, processor: MamClipImageProcessor) -> torch.Tensor:
-        """(N, 1, H, W) float32 in [0, 1]."""
-        key = json.dumps(processor.to_dict(), sort_keys=True, default=str)
-        if key not in self.ready:
-            images = tqdm(self.table["image"], "preparing films", leave=False)
-            found = [processor(images=image, return_tensors="pt")["pixel_values"][:, :1] for image in images]
-            self.ready[key] = torch.cat(found)
-        return self.ready[key]
-
-
 def all_features(
     encoders: Sequence[str], table: datasets.Dataset, draws: int
 ) -> dict[str, tuple[Features, int]]:
@@ -186,47 +168,6 @@ def all_features(
     arms[TEXTURE] = (texture_features(films), 1)
     arms[MAJORITY] = (lambda fold, draw: np.zeros((len(table), 1)), 1)
     return arms
-
-
-def encoder_features(folder: str, films: Films) -> Features:
-    @cache
-    def read(name: str) -> np.ndarray:
-        model, processor = load_aligned(name)
-        return embed(model.vision_model.eval(), films.pixels(processor.image_processor), name)
-
-    return lambda fold, draw: read(folder.replace("{fold}", str(fold)))
-
-
-def random_features(folder: str, films: Films) -> Features:
-    """Features of the same architecture, with weights of its own for every repetition."""
-
-    @cache
-    def read(draw: int) -> np.ndarray:
-        model, processor = load_aligned(folder.replace("{fold}", "0"))
-        torch.manual_seed(draw)
-        encoder = new_classifier(vision_config=model.config.vision_config.to_dict()).encoder.eval()
-        return embed(encoder, films.pixels(processor.image_processor), f"{RANDOM} {draw + 1}")
-
-    return lambda fold, draw: read(draw)
-
-
-@torch.inference_mode()
-def embed(encoder: torch.nn.Module, pixels: torch.Tensor, title: str, batch: int = 16) -> np.ndarray:
-    """pixels (N, 1, H, W) → (N, F): what the encoder's head pools of every film, before the projection."""
-    device = next(encoder.parameters()).device
-    parts = tqdm(pixels.split(batch), f"films through {title}", leave=False)
-    return torch.cat(
-        [encoder(part.expand(-1, 3, -1, -1).to(device))[1].float().cpu() for part in parts]
-    ).numpy()
-
-
-def texture_features(films: Films) -> Features:
-    @cache
-    def read() -> np.ndarray:
-        pixels = films.pixels(MamClipImageProcessor(size={"height": SIZE[0], "width": SIZE[1]}))
-        return np.stack([texture_statistics(image) for image in pixels[:, 0].numpy()])
-
-    return lambda fold, draw: read()
 
 
 def probe(
