@@ -17,21 +17,15 @@ and what data it was), tables in Markdown, LaTeX and CSV, and the learning curve
 GPUs each, start it by `accelerate launch` in the place of `python`.
 """
 
-import io
 import json
-import os
 import platform
-import runpy
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 
 from dataset_builders.labelled_data import labelled_data
@@ -41,7 +35,7 @@ from evaluation.curve_files import curve_files, markdown_page
 from evaluation.curve_predictions import PREDICTIONS, read_predictions
 from evaluation.notices import notices
 from evaluation.prediction_origin import refuse_other_data
-from training.cell_lock import locked
+from training.cell_runs import do_cell, prepare_images, tells
 from training.classification import classifier_model, classifier_processor
 from training.classification_options import LearningCurveOptions
 from training.classification_trainer import lone_image
@@ -49,7 +43,6 @@ from training.cli import run_script
 from training.data import RECORD_COLUMNS
 from training.grid import RUNS, Cell, arms, data_facts, plan, shard_of, table2_sizes
 from training.option_parser import option_words, parse_options
-from training.resized_images import resized
 from training.runs import RESULTS, open_run, read_json, write_json, write_whole
 from training.slurm import array_script
 from training.sources import load_table
@@ -62,10 +55,8 @@ NEEDS = """A learning curve needs labelled images, encoders to compare, and a fo
 build_dataset.py makes RECORDS from an archive, pretrain.py makes PRETRAINED. configs/experiment_teknofest.yaml is the
 paper's section 4. Without an archive, phantoms show how it goes: `make demo`, then `make compare`. --help lists the
 options."""
-TELLS = os.environ.get("RANK", "0") == "0"  # one of several processes writes and prints
-CLASSIFY = Path(__file__).with_name("classify.py")
-LOCKS = "locks"
 DATA = "data.json"
+CLASSIFY = Path(__file__).with_name("classify.py")
 PACKAGES = ("torch", "transformers", "timm", "accelerate", "datasets", "numpy", "scipy")
 
 
@@ -81,7 +72,7 @@ def main() -> None:
         return
     if not options.report:
         do_cells(options, shard_of(cells, options.shard))
-    if options.shard or not TELLS:
+    if options.shard or not tells():
         return
     if not all_finished(options, cells):
         return
@@ -114,36 +105,7 @@ def do_cells(options: LearningCurveOptions, cells: Sequence[Cell]) -> None:
         check_cells(options, todo)
         prepare_images(options, todo)
     for place, cell in enumerate(cells, start=1):
-        do_cell(options, cell, f"run {place} of {len(cells)}: {cell.name}")
-
-
-def do_cell(options: LearningCurveOptions, cell: Cell, title: str) -> None:
-    """Train and test, unless that is done, or somebody else does it."""
-    if agreed(open_run(cell.options)):
-        tell(f"{title} is finished already")
-        return
-    with locked(lock_file(options, cell.name)) if TELLS else nullcontext() as owner:
-        owner = agreed(owner)
-        tell(f"{title} is being done by {owner}" if owner else title)
-        if not owner:
-            do_run(cell, options.phantom)
-
-
-def tell(text: str) -> None:
-    if TELLS:
-        print(text, flush=True)
-
-
-def agreed(value: Any) -> Any:
-    """What the first of several processes, which train a cell together, found."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        return value
-    PartialState()  # so that the processes know each other
-    return broadcast_object_list([value])[0]
-
-
-def lock_file(options: LearningCurveOptions, name: str) -> Path:
-    return Path(options.output, LOCKS, f"{name}.lock")
+        do_cell(options, cell, CLASSIFY, f"run {place} of {len(cells)}: {cell.name}")
 
 
 def check_cells(options: LearningCurveOptions, cells: Sequence[Cell]) -> None:
@@ -156,7 +118,7 @@ def check_cells(options: LearningCurveOptions, cells: Sequence[Cell]) -> None:
         lone_image(model, fewest, cell.options.batch_size)
     for cell in largest(cells):
         check_split(table, cell)
-    if TELLS and not noted.is_file():
+    if tells() and not noted.is_file():
         Path(options.output, RUNS).mkdir(parents=True, exist_ok=True)
         write_json(noted, facts)
 
@@ -189,45 +151,6 @@ def largest(cells: Sequence[Cell]) -> list[Cell]:
     """A cell with most training images for every fold and seed: smaller subsets lie in larger ones."""
     by_size = sorted(cells, key=lambda cell: cell.size or 0)
     return list({(cell.options.fold, cell.options.seed): cell for cell in by_size}.values())
-
-
-def prepare_images(options: LearningCurveOptions, cells: Sequence[Cell]) -> None:
-    """Resize the images once; other processes that want the same ones wait for them."""
-    if not TELLS:
-        return  # until the first process says which cell comes
-    with locked(lock_file(options, "images"), wait=True):
-        table = load_table(options.data, RECORD_COLUMNS, "build_dataset.py")
-        for cell in {cell.arm: cell for cell in cells}.values():
-            processor = classifier_processor(cell.options)
-            resized(table, processor, cache=options.cache, processes=options.workers)
-
-
-def do_run(cell: Cell, phantom: bool) -> None:
-    """Train and test as the command classify.py would, but in this process, which has loaded the libraries."""
-    before = sys.argv
-    sys.argv = [str(CLASSIFY), *option_words(cell.options)]
-    try:
-        with redirect_stdout(MarkedLines(sys.stdout, "phantom  " if phantom else "  ")):
-            runpy.run_path(str(CLASSIFY), run_name="__main__")
-    finally:
-        sys.argv = before
-
-
-class MarkedLines(io.TextIOBase):
-    """Writes to another stream, with a mark before every line."""
-
-    def __init__(self, stream: TextIO, mark: str):
-        self.stream, self.mark = stream, mark
-        self.begins = True
-
-    def write(self, text: str) -> int:
-        for line in text.splitlines(keepends=True):
-            self.stream.write(self.mark + line if self.begins else line)
-            self.begins = line.endswith("\n")
-        return len(text)
-
-    def flush(self) -> None:
-        self.stream.flush()
 
 
 def all_finished(options: LearningCurveOptions, cells: Sequence[Cell]) -> bool:
