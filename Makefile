@@ -38,8 +38,11 @@ chromium:
 
 include demo.mk
 
-phantom mini-mias: $(READY)
-	$(MAKE) -f experiments.mk $@ VENV=$(VENV)
+phantom: $(READY)
+	$(MAKE) -f experiments.mk phantom VENV=$(VENV)
+
+mini-mias: $(READY)
+	$(MAKE) -f experiments.mk mini-mias VENV=$(VENV)
 
 test: $(READY) ocr chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
