@@ -4,6 +4,7 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import numpy as np
@@ -28,12 +29,13 @@ from evaluation.prediction_table import prediction_table
 from modeling_mamclip import MamClipForImageClassification
 from modeling_mamclip.encoders_mamclip import MamClipVisionEncoder
 from training.classification_options import ClassificationOptions
-from training.classification_trainer import lone_image
+from training.classification_trainer import ClassificationTrainer, lone_image
 from training.data import RECORD_COLUMNS
 from training.features import ProbeHeads
 from training.mixing import balanced_order
 from training.origin import data_fingerprint
 from training.sources import load_table
+from training.trainers import PartwiseTrainer
 
 CLASSIFY = "classify.py"
 BATCH_NORMS = {**VISION["model_args"], "norm_layer": "batchnorm2d", "conv_mlp": True}
@@ -146,6 +148,26 @@ def test_predictions_are_those_of_the_saved_model(name, whole_run, place):
     for task, logits in (("birads", output.logits), ("density", output.density_logits)):
         written = torch.tensor([[row[name] for name in PROBABILITIES[task]] for row in found])
         torch.testing.assert_close(written, logits.softmax(dim=1), atol=5e-3, rtol=0)  # images have 8 bits
+
+
+@pytest.mark.parametrize(("first_step", "expected"), [(10, "said at 20"), (30, "asked again")])
+def test_validation_logits_are_those_of_the_best_checkpoint(first_step, expected, monkeypatch):
+    """The second case is a run that went on from a checkpoint behind the best one."""
+    trainer = object.__new__(ClassificationTrainer)
+    trainer.evaluated, trainer.eval_dataset = {}, None
+    trainer.state = SimpleNamespace(best_global_step=None if first_step == 10 else 20, global_step=0)
+
+    def said(self, **how):
+        return SimpleNamespace(predictions=f"said at {self.state.global_step}")
+
+    monkeypatch.setattr(PartwiseTrainer, "evaluation_loop", said, raising=False)
+    monkeypatch.setattr(ClassificationTrainer, "logits_of", lambda self, examples: "asked again")
+    for step in range(first_step, 50, 10):
+        trainer.state.global_step = step
+        trainer.evaluation_loop()
+        if step == 20:  # which is when the Trainer finds out
+            trainer.state.best_global_step = 20
+    assert trainer.validation_logits() == expected and len(trainer.evaluated) <= 2
 
 
 def test_tested_and_validating_rows_are_no_patient_s_twice(whole_run):
