@@ -6,19 +6,14 @@ An engine takes a store, the files (path, key) and a number of processes, and yi
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from types import ModuleType
 
 from dataset_builders.image_store import ImageStore
+from dataset_builders.processes import CRASHED, WAITING, in_processes
 
-WAITING = 4  # files (on Ray: tasks) for every worker that are under way at a time
 BATCH = 8  # files that a task on Ray encodes
-CRASHED = "the process that read it died, of a decoder's crash or for want of memory"
 
 File = tuple[str, str]  # path, key
 Outcome = tuple[str, str]  # path, reason
@@ -29,54 +24,12 @@ def encode_locally(store: ImageStore, files: Iterable[File], workers: int) -> It
 
     Raises OSError where processes cannot start, or an image cannot be written.
     """
-    files = iter(files)
-    if workers == 1:
-        yield from ((path, store.add(path, key)) for path, key in files)
-        return
-    while suspects := (yield from _in_pool(store, files, workers)):
-        for path, key in suspects:
-            yield path, _alone(store, path, key)
+    calls = ((store, path, key) for path, key in files)
+    return in_processes(_encode, calls, workers, crashed=lambda store, path, key: (path, CRASHED))
 
 
-def _in_pool(store: ImageStore, files: Iterator[File], workers: int) -> Generator[Outcome, None, list[File]]:
-    """Encode until the files are through or a process dies → the files that were under way then."""
-    under_way: dict[str, str] = {}
-    futures = {}
-    with _pool(workers) as pool:
-        try:
-            while True:
-                for path, key in islice(files, WAITING * workers - len(futures)):
-                    under_way[path] = key
-                    futures[pool.submit(store.add, path, key)] = path
-                if not futures:
-                    return []
-                for future in wait(futures, return_when=FIRST_COMPLETED).done:
-                    reason = future.result()
-                    path = futures.pop(future)
-                    del under_way[path]
-                    yield path, reason
-        except BrokenProcessPool:
-            return list(under_way.items())
-
-
-def _alone(store: ImageStore, path: str, key: str) -> str:
-    """As `store.add`, in a process that may die of it."""
-    with _pool(1) as pool:
-        try:
-            pool.submit(os.getpid).result()
-        except BrokenProcessPool as error:
-            raise OSError(
-                "processes that read images cannot start; put what your script does under "
-                "`if __name__ == '__main__':`, or leave num_proc out."
-            ) from error
-        try:
-            return pool.submit(store.add, path, key).result()
-        except BrokenProcessPool:
-            return CRASHED
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))  # threads do not survive a fork
+def _encode(store: ImageStore, path: str, key: str) -> Outcome:
+    return path, store.add(path, key)
 
 
 def encode_on_ray(store: ImageStore, files: Iterable[File], workers: int) -> Iterator[Outcome]:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from dataset_builders.burned_in_text import read_text
 from dataset_builders.near_duplicates import SIDE, fine_detail, perceptual_hash
-from dataset_builders.prepared_images import in_processes
+from dataset_builders.processes import CRASHED, in_processes
 from processing import to_uint8
 
 AT_ONCE = 32  # images that a process looks at before it reports
@@ -50,14 +50,14 @@ def look_at_all(
     """Look at the images of all tables, one table after the other. text: read burned-in text too.
 
     folder: for a file with the details, 4 KiB an image, so that memory stays small however many there are.
-    Raises OSError where a process dies.
+    Raises OSError where processes cannot start.
     """
     number = sum(map(len, tables))
     details = np.memmap(folder / "details.int8", np.int8, "w+", shape=(number, SIDE, SIDE))
     empty = np.zeros(number, dtype=np.uint64)
     looks = Looks([b""] * number, empty, empty.copy(), details, [""] * number)
     with tqdm(total=number, unit="image", desc="Looking at images", mininterval=1) as bar:
-        for row in in_processes(look_at_some, _calls(tables, text), workers):
+        for row in in_processes(look_at_some, _calls(tables, text), workers, crashed=_crashed):
             _note(looks, row)
             bar.update(len(row["pixels"]))
     return looks
@@ -91,6 +91,16 @@ def look_at_some(images: datasets.Dataset, start: int, first: int, text: bool) -
         hashes = perceptual_hash(small), perceptual_hash(ImageOps.mirror(small))
         _append(found, _digest(grey), *hashes, fine_detail(small), chest_wall(np.asarray(small)))
     return found | odd
+
+
+def _crashed(images: datasets.Dataset, start: int, first: int, text: bool) -> dict:
+    """The looks of images one of which kills its process."""
+    number = min(AT_ONCE, len(images) - start)
+    nothing = np.zeros((SIDE, SIDE), np.int8)
+    found = {"pixels": [b""], "hashes": [0], "mirrored": [0], "details": [nothing], "walls": [""]}
+    said = f"{CRASHED}; it, or one of the {number - 1} images beside it" if number > 1 else CRASHED
+    odd = {"texts": {}, "unreadable": dict.fromkeys(range(first, first + number), said), "blank": []}
+    return {name: number * values for name, values in found.items()} | {"first": first} | odd
 
 
 def grey_image(image: Image.Image) -> Image.Image:

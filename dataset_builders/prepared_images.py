@@ -5,22 +5,18 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from processing import BreastBox, Mammogram, find_breast, read_image, to_uint8
 from processing.png import encode_png
 
+from .processes import CRASHED, in_processes
 from .records import VIEWS
 
 IMAGES, MANIFEST, OPTIONS = "images", "manifest.csv", "options.json"
@@ -31,7 +27,6 @@ KEPT = (
 )
 BOX = ("x0", "y0", "x1", "y1")
 COLUMNS = ("file", "output", "height", "width", *BOX, "crop_source", "crop_score", *KEPT, "warnings", "error")
-WAITING = 4  # files for every worker that are under way at a time
 
 Row = dict[str, Any]
 
@@ -89,7 +84,7 @@ def prepare_files(
     calls = ((name, path, output, how) for name, path in files.items())
     with (output / MANIFEST).open("a", encoding="utf-8", newline="") as file:
         manifest = csv.DictWriter(file, COLUMNS)
-        for row in in_processes(prepare_file, calls, workers):
+        for row in in_processes(prepare_file, calls, workers, crashed=_crashed):
             manifest.writerow(row)
             file.flush()
             yield row
@@ -122,6 +117,10 @@ def prepare_file(name: str, path: Path, output: Path, how: Preparation) -> Row:
     }
 
 
+def _crashed(name: str, *_) -> Row:
+    return {"file": name, "error": CRASHED}
+
+
 def with_bits(pixels: np.ndarray, bits: int) -> np.ndarray:
     """Grey values (H, W) → uint8, stretched to its range, or uint16: as they are, or 8 bits repeated."""
     if bits == 8:
@@ -139,34 +138,6 @@ def warnings_of(mammogram: Mammogram, crop_source: str | None) -> Iterator[str]:
         yield f"view {mammogram.view} is neither {' nor '.join(VIEWS)}"
     if mammogram.presentation == "FOR PROCESSING":
         yield "FOR PROCESSING: values are the detector's"
-
-
-def in_processes(function: Callable[..., Row], calls: Iterable[tuple], workers: int) -> Iterator[Row]:
-    """function(*call) for every call, in other processes; a few calls are under way at a time, however many there are.
-
-    Raises OSError where a process dies, as of a decoder's crash or for want of memory.
-    """
-    if workers == 1:
-        yield from (function(*call) for call in calls)
-        return
-    calls = iter(calls)
-    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    with ProcessPoolExecutor(workers, context, torch.set_num_threads, (1,)) as pool:
-        pending = {pool.submit(function, *call) for call in islice(calls, WAITING * workers)}
-        while pending:
-            finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-            pending |= {pool.submit(function, *call) for call in islice(calls, len(finished))}
-            yield from map(_result, finished)
-
-
-def _result(future: Future) -> Row:
-    try:
-        return future.result()
-    except BrokenProcessPool as error:
-        raise OSError(
-            "a process died, of a decoder's crash or for want of memory; the same command goes on where this one "
-            "stopped, and --workers 1 shows which file it was."
-        ) from error
 
 
 def _box_columns(box: BreastBox | None) -> Row:

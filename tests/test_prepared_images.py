@@ -12,7 +12,9 @@ from dicom_files import as_bytes, mammogram
 from PIL import Image
 from tiny_training import run
 
-from dataset_builders.prepared_images import COLUMNS, WAITING, Preparation, in_processes, prepare_file
+from dataset_builders import prepared_images
+from dataset_builders.prepared_images import COLUMNS, Preparation, prepare_file
+from dataset_builders.processes import CRASHED
 from processing import find_breast, read_image
 
 SCRIPT = "prepare_images.py"
@@ -137,25 +139,21 @@ def test_several_processes_write_what_one_writes(archive, tmp_path, monkeypatch)
         assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
 
 
-def numbered(place):
-    return {"file": place, "pid": os.getpid()}
+def crashing_on_notes(name, *rest):
+    if "notes" in name:
+        os._exit(1)
+    return prepare_file(name, *rest)
 
 
-def test_few_files_are_under_way_at_a_time():
-    drawn = []
-    calls = ((drawn.append(place) or place,) for place in range(50))
-    for done, row in enumerate(in_processes(numbered, calls, 2), 1):
-        assert row["pid"] != os.getpid() and len(drawn) <= done + 3 * WAITING * 2
-    assert done == 50
-
-
-def dying(place):
-    os._exit(1)
-
-
-def test_a_process_that_dies_is_said():
-    with pytest.raises(OSError, match="a process died"):
-        list(in_processes(dying, [(1,), (2,)], 2))
+def test_a_file_that_kills_its_process_is_a_row_and_the_others_are_prepared(archive, tmp_path, monkeypatch):
+    monkeypatch.setattr(prepared_images, "prepare_file", crashing_on_notes)
+    assert prepare(monkeypatch, archive, tmp_path / "out", "--workers", 2) == 0
+    rows = manifest(tmp_path / "out")
+    assert {name: row["error"] for name, row in rows.items()} == {
+        "patient/a.dcm": "",
+        "patient/b.png": "",
+        "patient/notes.txt": CRASHED,
+    }
 
 
 def test_the_columns_are_those_of_the_rows(archive, tmp_path):
