@@ -27,9 +27,9 @@ from training.detector_scores import folds_of, judge, summary
 from training.runs import write_json, write_whole
 
 SHARES = (
-    0.5,
-    0.1,
     0.4,
+    0.1,
+    0.5,
 )  # of the scenes: phantoms, CBIS-DDSM, drawn boxes; of what is there, in these proportions
 HEIGHT, WIDTH = 480, 360  # pixels of a phantom
 TAIL = 0.1  # of the widest row: what is thinner above and below is skin of the chest wall, and no breast

@@ -1,0 +1,66 @@
+"""The edges of a detector's box: exact where the breast's are, between bounds where they fade or trail off."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from processing.breast_edges import REACH, refined
+
+TRUTH = np.array([0, 80, 200, 340], float)
+NOISE = 0.004  # of the breast's brightness
+
+
+def breast(tail=0, blur=0.0):
+    """Half an ellipse at the left border of a film (416, 300), (h, w) float32; `tail` rows of skin 10 wide below."""
+    y, x = np.mgrid[:416, :300] + 0.5
+    inside = ((y - 210) / 130) ** 2 + (x / 200) ** 2 < 1
+    inside |= (x < 10) & (y > 300) & (y < 340 + tail)
+    film = gaussian_filter(inside * (0.5 + 0.5 * (1 - x / 300)), blur) if blur else inside * 1.0
+    return (0.1 + film + NOISE * np.random.default_rng(0).standard_normal(film.shape)).astype(np.float32)
+
+
+def off_by(share, seed):
+    """The true box with each edge moved by up to `share` of its side."""
+    moves = np.random.default_rng(seed).uniform(-share, share, 4)
+    return np.clip(TRUTH + moves * np.tile(TRUTH[2:] - TRUTH[:2], 2), 0, None)
+
+
+def mirrored(box):
+    return np.array([300 - box[2], box[1], 300 - box[0], box[3]])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_sharp_edge_is_found_wherever_the_detector_puts_it(seed):
+    box = off_by(0.06, seed)
+    found = refined(breast(), box)
+    assert np.abs(found - TRUTH).max() <= 2.5  # rows near the ellipse's ends are thin
+    np.testing.assert_allclose(refined(breast()[:, ::-1], mirrored(box)), mirrored(found), atol=1)
+
+
+@pytest.mark.parametrize("wanted", [340, 352, 364, 376])
+def test_where_skin_trails_off_the_edge_follows_the_detector_halfway(wanted):
+    image, box = breast(tail=36), TRUTH + (0, 0, 0, wanted - 340)
+    outermost = min(376, wanted + REACH * (wanted - 80))
+    assert refined(image, box)[3] == pytest.approx((outermost + wanted) / 2, abs=2)
+
+
+def test_a_detector_that_goes_beyond_the_skin_is_held_by_it():
+    assert refined(breast(tail=30), TRUTH + (0, 0, 0, 50))[3] == pytest.approx(370, abs=2)
+
+
+def test_skin_that_fades_out_is_inside():
+    image = breast(blur=4)
+    found = refined(image, TRUTH - (0, 0, 12, 0))
+    rim = np.flatnonzero(image[190:230].mean(axis=0) > 0.1 + 0.1)[-1]  # where a tenth is left of the skin
+    assert rim - 1 <= found[2] <= rim + 16
+
+
+def test_what_is_far_from_the_detector_is_no_edge_of_the_breast():
+    image = breast()
+    image[:, 205:290] = 1.0  # a plate of the scanner beside the breast, and bright as it
+    box = TRUTH.copy()
+    assert refined(image, box)[2] == pytest.approx(200, abs=6)
+
+
+def test_a_blank_image_leaves_the_box():
+    np.testing.assert_array_equal(refined(np.zeros((416, 300), np.float32), TRUTH), TRUTH)
