@@ -18,7 +18,7 @@ FLAT = 0.05  # of the range: so near to black or white is black or white
 SKIP = 3  # of so many pixels each way one is enough to tell grey levels
 OUTWARDS = np.array([-1, -1, 1, 1])
 NARROW = 3  # pixels: the opening, as in `bright_regions`
-# Of the widest row: above and below, rows as wide as the first are breast, and those thinner than the second are not.
+# Of the widest row: rows as wide as the first are breast, and those thinner than the second are not; columns likewise.
 TAIL, THINNEST = 0.2, 0.01
 # Of the way from the film to bright tissue: what stands out at all, and what does so clearly.
 FAINT, CLEAR = 0.04, 0.08
@@ -51,7 +51,7 @@ def _drawn_to_edges(image: np.ndarray, box: np.ndarray) -> np.ndarray:
     faint, clear, box = _around(bright, box)
     if not clear.any():
         return box
-    inner, outer = np.array(box_of(clear, TAIL)), _outermost(bright, faint)
+    inner, outer = _core(clear), _outermost(bright, faint)
     edges = (outer + np.clip(box, np.minimum(inner, outer), np.maximum(inner, outer))) / 2
     return np.where(np.abs(edges - box) <= FARTHEST * np.tile(box[2:] - box[:2], 2), edges, box)
 
@@ -114,6 +114,13 @@ def _height(window: np.ndarray) -> np.ndarray:
 
 
 # ---- where the component ends
+
+
+def _core(component: np.ndarray) -> np.ndarray:
+    """Its box without thin rows and columns: a fold below the breast, a label that touches it."""
+    _, y0, _, y1 = box_of(component, TAIL)
+    _, x0, _, x1 = box_of(component[y0:y1].T, TAIL)
+    return np.array([x0, y0, x1, y1])
 
 
 def _outermost(bright: np.ndarray, component: np.ndarray) -> np.ndarray:
