@@ -52,15 +52,16 @@ def main() -> None:
 def parse_args() -> argparse.Namespace:
     parser = ScriptParser(
         description=__doc__,
-        epilog="The shipped detector is made by three commands. On phantoms and CBIS-DDSM, seen small (with five "
+        epilog="The shipped detector is made by four commands. On phantoms and CBIS-DDSM, seen small (with five "
         "phantoms to a film, in place of four): train_breast_detector.py --size 256 --steps 3000 --rate "
-        "2e-3 --output small.safetensors. With mini-MIAS: train_breast_detector.py --start "
-        "small.safetensors --mini-mias DIR --size 256 --steps 800 --rate 1.5e-3 --seed 1 --output "
-        "middle.safetensors. At full size: train_breast_detector.py --start middle.safetensors --mini-mias "
-        "DIR --steps 1200 --rate 1e-3 --seed 2 --output breast_detector.safetensors. With --fold 0 (1, 2, "
-        "3) the last two keep a quarter of the patients out and judge on them; --evaluate fold0.safetensors "
-        "fold1.safetensors … judges each on its own fold, together. Judgements are those of the whole crop, "
-        "find_breast.",
+        "2e-3 --output small.safetensors. With three quarters of mini-MIAS: train_breast_detector.py "
+        "--start small.safetensors --mini-mias DIR --fold 1 --size 256 --steps 800 --rate 1.5e-3 --seed 1 "
+        "--output middle.safetensors. At full size: train_breast_detector.py --start middle.safetensors "
+        "--mini-mias DIR --fold 1 --steps 1200 --rate 1e-3 --seed 2 --output fold1.safetensors. With all of "
+        "it: train_breast_detector.py --start fold1.safetensors --mini-mias DIR --steps 500 --rate 6e-4 "
+        "--seed 3 --output breast_detector.safetensors. The second and third with --fold 0, 2 and 3 too, "
+        "and --evaluate fold0.safetensors fold1.safetensors … judges each on the patients that it has not "
+        "seen, together. Judgements are those of the whole crop, find_breast.",
     )
     parser.add_argument("--output", type=Path, help="the .safetensors to write (with --evaluate: a .json)")
     parser.add_argument(
