@@ -20,7 +20,7 @@ OUTWARDS = np.array([-1, -1, 1, 1])
 NARROW = 3  # pixels: the opening, as in `bright_regions`
 # Of the widest row: rows as wide as the first are breast, and those thinner than the second are not; columns likewise.
 TAIL, THINNEST = 0.2, 0.01
-# Of the way from the film to bright tissue: what stands out at all, and what does so clearly.
+# Of the way from the film to bright tissue: what stands out at all, and what does so clearly and can be no fog.
 FAINT, CLEAR = 0.04, 0.08
 BLACK = 0.004  # of the range: what is no brighter than this lies beyond the film
 # Of the breast's width: from how deep to how far out the skin is looked for, and which rows are at its crest.
@@ -57,22 +57,28 @@ def _drawn_to_edges(image: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 
 def _around(bright: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What stands out in the box and a little around it; where that window cuts the breast, in a wider one.
+    """What stands out in the box and a little around it; where the breast goes on beyond that window, in a wider one.
+
+    What goes on faintly, beyond the window or up to the image's border, is fog: nothing, then, and the box as it was.
 
     → the component of what does so faintly, and what of it does so clearly (h, w); the box, grown where it was cut.
     """
-    full = bright.shape[::-1] * 2
+    full, detected = bright.shape[::-1] * 2, box
+    masks = np.zeros((2, *bright.shape), bool)
     for _ in range(GROWTHS):
         sides = np.tile(box[2:] - box[:2], 2)
         x0, y0, x1, y1 = borders = np.rint(np.clip(box + REACH * sides * OUTWARDS, 0, full)).astype(int)
         height = _height(bright[y0:y1, x0:x1])
-        found = largest_component(opened(height > FAINT, NARROW))
-        cut = _cut(found) & (borders != (0, 0, *full[:2]))
-        if not cut.any():
+        faint = largest_component(opened(height > FAINT, NARROW))
+        clear = faint & (height > CLEAR)
+        inside = borders != (0, 0, *full[:2])
+        cut = _cut(faint) & (inside | (box != detected))
+        if (cut & ~_cut(clear)).any():
+            return *masks, detected
+        if not (cut & inside).any():
             break
-        box = np.where(cut, np.clip(box + GROWTH * sides * OUTWARDS, 0, full), box)
-    masks = np.zeros((2, *bright.shape), bool)
-    masks[:, y0:y1, x0:x1] = found, found & (height > CLEAR)
+        box = np.where(cut & inside, np.clip(box + GROWTH * sides * OUTWARDS, 0, full), box)
+    masks[:, y0:y1, x0:x1] = faint, clear
     return *masks, box
 
 

@@ -62,5 +62,22 @@ def test_what_is_far_from_the_detector_is_no_edge_of_the_breast():
     assert refined(image, box)[2] == pytest.approx(200, abs=6)
 
 
+def test_fog_that_hides_the_edges_leaves_the_detector_its_box():
+    image, box = breast(), np.array([0, 84, 204, 336], float)
+    slope = np.linspace(0, 0.6, 300, dtype=np.float32)[::-1]  # darkest far from the breast
+    np.testing.assert_array_equal(refined(image + slope, box), box)
+
+
+def test_a_box_that_cuts_off_the_chest_wall_grows_to_it():
+    found = refined(breast(), TRUTH + (50, 0, 0, 0))
+    np.testing.assert_allclose(found, TRUTH, atol=2.5)
+
+
+def test_a_label_that_touches_the_breast_is_left_to_the_detector():
+    image = breast()
+    image[120:140, 100:240] = 1.0
+    assert refined(image, TRUTH + (0, 0, 4, 0))[2] <= 216
+
+
 def test_a_blank_image_leaves_the_box():
     np.testing.assert_array_equal(refined(np.zeros((416, 300), np.float32), TRUTH), TRUTH)
