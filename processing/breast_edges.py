@@ -1,8 +1,8 @@
 """The edges of the breast: a detector's box, drawn to what stands out of the background in it.
 
 The detector knows where the breast is, and errs by some pixels. Brightness knows an edge to the pixel where it is
-sharp; where skin fades into the film, or a fold below the breast goes on, it knows but the bounds between which the
-edge lies. There the detector is heard again.
+sharp; where skin fades into the film, or a bright fold goes on below the breast, it knows but the bounds between which
+the edge lies. There the detector is heard again.
 """
 
 import numpy as np
@@ -22,6 +22,10 @@ NARROW = 3  # pixels: the opening, as in `bright_regions`
 TAIL, THINNEST = 0.2, 0.01
 # Of the way from the film to bright tissue: what stands out at all, and what does so clearly and can be no fog.
 FAINT, CLEAR = 0.04, 0.08
+FILM, FOLD = (
+    0.05,
+    0.35,
+)  # the quantile that is film; so far from it to the breast's median is the brightness of a fold
 BLACK = 0.004  # of the range: what is no brighter than this lies beyond the film
 # Of the breast's width: from how deep to how far out the skin is looked for, and which rows are at its crest.
 SKIN, CREST = (-0.02, 0.02, 0.05), 0.02
@@ -46,13 +50,18 @@ def _spans(box: np.ndarray, shape: tuple[int, int], reach: float = 0.0) -> np.nd
 
 
 def _drawn_to_edges(image: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Each edge halfway between the outermost that brightness allows, and the detector's within what it allows."""
+    """Each edge at the outermost that brightness allows; where that is in doubt, halfway from there to the detector's.
+
+    In doubt are skin that fades into the film, left and right, and a bright fold above or below the breast.
+    """
     bright = -image if _is_dark(image, box) else image
     faint, clear, box = _around(bright, box)
     if not clear.any():
         return box
     inner, outer = _core(clear), _outermost(bright, faint)
-    edges = (outer + np.clip(box, np.minimum(inner, outer), np.maximum(inner, outer))) / 2
+    within = np.clip(box, np.minimum(inner, outer), np.maximum(inner, outer))
+    above, below = (_has_fold(bright, faint, *ends) for ends in ((outer[1], inner[1]), (inner[3], outer[3])))
+    edges = np.where((True, above, True, below), (within + outer) / 2, outer)
     return np.where(np.abs(edges - box) <= FARTHEST * np.tile(box[2:] - box[:2], 2), edges, box)
 
 
@@ -127,6 +136,13 @@ def _core(component: np.ndarray) -> np.ndarray:
     _, y0, _, y1 = box_of(component, TAIL)
     _, x0, _, x1 = box_of(component[y0:y1].T, TAIL)
     return np.array([x0, y0, x1, y1])
+
+
+def _has_fold(bright: np.ndarray, component: np.ndarray, first: int, last: int) -> bool:
+    """Whether the component's thin rows, from `first` to `last`, are as bright as a fold of skin, not as a rim."""
+    tail = bright[first:last][component[first:last]]
+    film, tissue = np.quantile(bright[::SKIP, ::SKIP], FILM), np.median(bright[component])
+    return bool(tail.size and np.median(tail) > film + FOLD * (tissue - film))
 
 
 def _outermost(bright: np.ndarray, component: np.ndarray) -> np.ndarray:

@@ -10,12 +10,12 @@ TRUTH = np.array([0, 80, 200, 340], float)
 NOISE = 0.004  # of the breast's brightness
 
 
-def breast(tail=0, blur=0.0):
+def breast(tail=0, blur=0.0, brightness=1.0):
     """Half an ellipse at the left border of a film (416, 300), (h, w) float32; `tail` rows of skin 10 wide below."""
     y, x = np.mgrid[:416, :300] + 0.5
     inside = ((y - 210) / 130) ** 2 + (x / 200) ** 2 < 1
-    inside |= (x < 10) & (y > 300) & (y < 340 + tail)
-    film = gaussian_filter(inside * (0.5 + 0.5 * (1 - x / 300)), blur) if blur else inside * 1.0
+    film = np.where((x < 10) & (y > 300) & (y < 340 + tail) & ~inside, brightness, inside)
+    film = gaussian_filter(film * (0.5 + 0.5 * (1 - x / 300)), blur) if blur else film
     return (0.1 + film + NOISE * np.random.default_rng(0).standard_normal(film.shape)).astype(np.float32)
 
 
@@ -38,10 +38,17 @@ def test_a_sharp_edge_is_found_wherever_the_detector_puts_it(seed):
 
 
 @pytest.mark.parametrize("wanted", [340, 352, 364, 376])
-def test_where_skin_trails_off_the_edge_follows_the_detector_halfway(wanted):
+def test_where_a_bright_fold_goes_on_the_edge_follows_the_detector_halfway(wanted):
     image, box = breast(tail=36), TRUTH + (0, 0, 0, wanted - 340)
     outermost = min(376, wanted + REACH * (wanted - 80))
     assert refined(image, box)[3] == pytest.approx((outermost + wanted) / 2, abs=2)
+
+
+@pytest.mark.parametrize("wanted", [340, 364])
+def test_a_dim_rim_belongs_to_the_breast(wanted):
+    image = breast(tail=36, brightness=0.2)
+    outermost = min(376, wanted + REACH * (wanted - 80))
+    assert refined(image, TRUTH + (0, 0, 0, wanted - 340))[3] == pytest.approx(outermost, abs=2)
 
 
 def test_a_detector_that_goes_beyond_the_skin_is_held_by_it():
