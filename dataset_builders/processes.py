@@ -28,7 +28,7 @@ def in_processes(
     """function(*call) for every call, in any order, in so many processes; 1: in this one, which then may die.
 
     A few calls are under way at a time, however many there are. Those that were under way when a process died are made
-    again, each in a process by itself; crashed(*call) is the outcome of one that kills that too.
+    again, one at a time; crashed(*call) is the outcome of one that kills its process then too.
 
     Raises OSError where processes cannot start.
     """
@@ -37,8 +37,8 @@ def in_processes(
         yield from (function(*call) for call in calls)
         return
     while suspects := (yield from _until_one_dies(function, calls, workers)):
-        for call in suspects:
-            yield _alone(function, call, crashed)
+        while suspects:
+            yield from _one_by_one(function, suspects, crashed)
 
 
 def _until_one_dies(
@@ -61,20 +61,30 @@ def _until_one_dies(
             return list(under_way.values())
 
 
-def _alone(function: Callable[..., Outcome], call: tuple, crashed: Callable[..., Outcome]) -> Outcome:
-    """As `function`, in a process that may die of it."""
+def _one_by_one(
+    function: Callable[..., Outcome], suspects: list[tuple], crashed: Callable[..., Outcome]
+) -> Iterator[Outcome]:
+    """As `function`, in one process, until that dies; the calls that were made are taken out of the suspects."""
     with _pool(1) as pool:
-        try:
-            pool.submit(os.getpid).result()
-        except BrokenProcessPool as error:
-            raise OSError(
-                "processes that read images cannot start; put what your script does under "
-                "`if __name__ == '__main__':`, or work in one process."
-            ) from error
-        try:
-            return pool.submit(function, *call).result()
-        except BrokenProcessPool:
-            return crashed(*call)
+        _check_start(pool)
+        while suspects:
+            call = suspects.pop()
+            try:
+                outcome = pool.submit(function, *call).result()
+            except BrokenProcessPool:
+                yield crashed(*call)
+                return
+            yield outcome
+
+
+def _check_start(pool: ProcessPoolExecutor) -> None:
+    try:
+        pool.submit(os.getpid).result()
+    except BrokenProcessPool as error:
+        raise OSError(
+            "processes that read images cannot start; put what your script does under "
+            "`if __name__ == '__main__':`, or work in one process."
+        ) from error
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
