@@ -74,14 +74,12 @@ def _calls(tables: Sequence[datasets.Dataset], text: bool) -> Iterator[tuple]:
 
 def look_at_some(images: datasets.Dataset, start: int, first: int, text: bool) -> dict:
     """The looks of up to AT_ONCE images from `start` on; `first` is the number of the first in the audit."""
-    found = {name: [] for name in ("pixels", "hashes", "mirrored", "details", "walls")}
-    odd = {"first": first, "texts": {}, "unreadable": {}, "blank": []}
+    found, odd = _nothing_yet(first)
     for place, stored in enumerate(images[start : start + AT_ONCE]["image"]):
         try:
             grey = grey_image(datasets.Image().decode_example(stored))
         except Exception as error:  # a damaged file can break a decoder in any way
-            odd["unreadable"][first + place] = " ".join(str(error).split()) or type(error).__name__
-            _append(found, b"", 0, 0, np.zeros((SIDE, SIDE), np.int8), "")
+            _unreadable(found, odd, first + place, " ".join(str(error).split()) or type(error).__name__)
             continue
         small = reduced(grey, HASHED)
         if np.asarray(small).std() < FLAT:
@@ -95,12 +93,23 @@ def look_at_some(images: datasets.Dataset, start: int, first: int, text: bool) -
 
 def _crashed(images: datasets.Dataset, start: int, first: int, text: bool) -> dict:
     """The looks of images one of which kills its process."""
+    found, odd = _nothing_yet(first)
     number = min(AT_ONCE, len(images) - start)
-    nothing = np.zeros((SIDE, SIDE), np.int8)
-    found = {"pixels": [b""], "hashes": [0], "mirrored": [0], "details": [nothing], "walls": [""]}
     said = f"{CRASHED}; it, or one of the {number - 1} images beside it" if number > 1 else CRASHED
-    odd = {"texts": {}, "unreadable": dict.fromkeys(range(first, first + number), said), "blank": []}
-    return {name: number * values for name, values in found.items()} | {"first": first} | odd
+    for place in range(number):
+        _unreadable(found, odd, first + place, said)
+    return found | odd
+
+
+def _nothing_yet(first: int) -> tuple[dict[str, list], dict]:
+    """The columns that each image has a value in, and what some images have."""
+    found = {name: [] for name in ("pixels", "hashes", "mirrored", "details", "walls")}
+    return found, {"first": first, "texts": {}, "unreadable": {}, "blank": []}
+
+
+def _unreadable(found: dict[str, list], odd: dict, number: int, reason: str) -> None:
+    odd["unreadable"][number] = reason
+    _append(found, b"", 0, 0, np.zeros((SIDE, SIDE), np.int8), "")
 
 
 def grey_image(image: Image.Image) -> Image.Image:

@@ -22,10 +22,8 @@ NARROW = 3  # pixels: the opening, as in `bright_regions`
 TAIL, THINNEST = 0.2, 0.01
 # Of the way from the film to bright tissue: what stands out at all, and what does so clearly and can be no fog.
 FAINT, CLEAR = 0.04, 0.08
-FILM, FOLD = (
-    0.05,
-    0.35,
-)  # the quantile that is film; so far from it to the breast's median is the brightness of a fold
+# The quantile that is film; so far from it to the breast's median a rim is as bright as a fold.
+FILM, FOLD = 0.05, 0.35
 BLACK = 0.004  # of the range: what is no brighter than this lies beyond the film
 # Of the breast's width: from how deep to how far out the skin is looked for, and which rows are at its crest.
 SKIN, CREST = (-0.02, 0.02, 0.05), 0.02

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import runpy
 import shutil
 import sys
@@ -15,9 +16,11 @@ from datasets import Image as ImageFeature
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from scipy import ndimage
 
+from dataset_builders import image_looks
 from dataset_builders.audit import KINDS, audit_table, shared_keys
 from dataset_builders.burned_in_text import read_text, telling, view_label
-from dataset_builders.image_looks import chest_wall
+from dataset_builders.image_looks import chest_wall, look_at_some
+from dataset_builders.processes import CRASHED
 from dataset_builders.records import PAIR_FEATURES, RECORD_FEATURES
 from training.cli import run_script
 
@@ -331,3 +334,19 @@ def test_the_chest_wall_is_told_where_it_is_clear():
 
 def test_every_kind_is_described():
     assert set(planted()) | {"view-labels", "text", "cases", "captions", "pages"} == set(KINDS)
+
+
+def looks_or_dies(images, start, first, text):
+    if first == 2:
+        os._exit(1)
+    return look_at_some(images.select(range(start, start + 2)), 0, first, text)
+
+
+def test_images_that_kill_a_process_are_unreadable_and_the_others_are_looked_at(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_looks, "AT_ONCE", 2)
+    monkeypatch.setattr(image_looks, "look_at_some", looks_or_dies)
+    pictures = [Image.fromarray(np.full((40, 30), 50 * number, np.uint8)) for number in range(4)]
+    table = Dataset.from_dict({"image": pictures}, Features({"image": ImageFeature()}))
+    looks = image_looks.look_at_all([table], tmp_path, workers=2, text=False)
+    assert set(looks.unreadable) == {2, 3} and all(CRASHED in reason for reason in looks.unreadable.values())
+    assert [bool(pixels) for pixels in looks.pixels] == [True, True, False, False]

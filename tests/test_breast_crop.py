@@ -25,7 +25,7 @@ from processing.breast_detector import (
 )
 from processing.breast_edges import refined
 from processing.yolox import Yolox
-from training.detector_scores import overlap
+from training.detector_scores import overlap, tissue_inside
 
 VIEWS = [("L", "CC"), ("R", "CC"), ("L", "MLO"), ("R", "MLO")]
 SMALL = {"height": 64, "width": 48}
@@ -146,6 +146,7 @@ def test_a_box_that_cuts_the_breast_grows_until_it_holds_it(inverted):
     cut = wanted + np.array([0.25, 0.02, 0, -0.02]) * np.tile(wanted[2:] - wanted[:2], 2)
     iou, covered = overlap(refined(small, cut), wanted)
     assert overlap(cut, wanted)[0] < 0.75 and iou > 0.97 and covered > 0.97
+    assert tissue_inside(pixels, truth, refined(small, cut) * pixels.shape[0] / small.shape[0]) > 0.98
 
 
 # ---- how

@@ -271,6 +271,8 @@ def test_padding_leaves_the_chest_wall_at_its_border():
     batch = processor([pixels, pixels[:, ::-1]], return_tensors="pt")
     left, right = (placement.crop_box for placement in batch.placements)
     assert np.abs(np.array(left) - (150 - right[2], right[1], 150 - right[0], right[3])).max() <= 2
+    whole = processor([pixels, pixels[:, ::-1]], do_crop=False, return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(whole[0], whole[1].flip(-1), atol=1e-5, rtol=0)
     assert (batch["pixel_values"][0, 0, :, :3].amax(0) > 0.5).all()
     assert (batch["pixel_values"][1, 0, :, -3:].amax(0) > 0.5).all()
     oriented = processor(pixels[:, ::-1], orient=True, return_tensors="pt")

@@ -40,7 +40,7 @@ def judge(files: Iterable[BoxedFile], detector: Yolox) -> list[Judgement]:
         truth = max(
             (np.array(drawn, float) for drawn in file.boxes), key=lambda drawn: overlap(box, drawn)[0]
         )
-        tissue = _tissue_inside(pixels, truth, box)
+        tissue = tissue_inside(pixels, truth, box)
         judgements.append(Judgement(str(file.path), found, *overlap(box, truth), tissue))
     return judgements
 
@@ -53,7 +53,7 @@ def overlap(box: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     return both / float(area + wanted - both), both / float(wanted)
 
 
-def _tissue_inside(pixels: np.ndarray, truth: np.ndarray, box: np.ndarray) -> float:
+def tissue_inside(pixels: np.ndarray, truth: np.ndarray, box: np.ndarray) -> float:
     """The share of the breast's area that lies in the found box: what is bright in the drawn one and hangs together."""
     small = reduced(pixels, MEASURED)
     scale = small.shape[1] / pixels.shape[1]
